@@ -1,0 +1,459 @@
+"""The execution as the agent holds it: its tree, the calls that the flow waits for, and what the controller commands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent import __version__, criu, savepoint
+from agent.channel import Channel, Frame, InFlight
+from agent.config import AgentConfig
+from agent.errors import AgentError, CommitFailed, CriuRefused, NoTree
+from agent.output import Output
+from agent.paths import FLOW_DIR, SPOOL
+from agent.savepoint import Conversation, Dumped, Kit, OpenCall
+from agent.session import Session
+from agent.tree import Tree
+from flowsnap.v1 import agent_pb2 as pb
+from flowsnap.v1 import types_pb2
+
+_T = TypeVar("_T")
+
+# Of CRIU's words, those that there is an answer to.
+_ADDRESS_IN_USE = "Address already in use"
+_NO_SPACE = "No space left on device"
+
+
+class Execution:
+    """Use from one event loop. CRIU's work runs in one thread, so that there is never more than one dump or restore."""
+
+    def __init__(self, config: AgentConfig, session: Session, service: criu.Service, tree: Tree | None) -> None:
+        self._config = config
+        self._session = session
+        self._service = service
+        self._loop = asyncio.get_running_loop()
+        self._criu_thread = ThreadPoolExecutor(1, "criu")
+        self._output = Output(session.append_log)
+        self._tree = tree
+        self._channel: Channel | None = None
+        self._branch = config.branch
+        self._restored: Any = None
+        self._open: dict[int, OpenCall] = {}
+        self._carrying: set[asyncio.Task[None]] = set()
+        self._commands: set[asyncio.Task[None]] = set()
+        # One savepoint after the other, from the dump to its commit: that is what makes "the newest" mean something.
+        self._savepoint_lock = asyncio.Lock()
+        self._newest_savepoint = ""
+        self._switches_at_newest: tuple[int, ...] | None = None
+        self._folder_number = 0
+        self._kit: asyncio.Task[Kit] | None = None
+        self._said_end: dict[str, Any] | None = None
+        self._started = False
+        self._over = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until the controller says stop, or SIGTERM comes."""
+        self._loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._loop.add_signal_handler(signal.SIGTERM, self._over.set)
+        if self._tree is not None:
+            self._adopt(self._tree, InFlight())
+        self._reap()  # a child that ended before the handler stood
+        commands = asyncio.create_task(self._follow_commands())
+        over = asyncio.create_task(self._over.wait())
+        await asyncio.wait((commands, over), return_when=asyncio.FIRST_COMPLETED)
+        self._loop.remove_signal_handler(signal.SIGCHLD)
+        if self._tree is not None:
+            self._tree.kill()
+        if commands.done():
+            commands.result()
+        commands.cancel()
+
+    # --- what the controller says
+
+    async def _follow_commands(self) -> None:
+        async for command in self._session.commands(self._describe):
+            task = asyncio.create_task(self._obey(command))
+            self._commands.add(task)
+            task.add_done_callback(self._commands.discard)
+            if self._kit is None:
+                self._kit = asyncio.create_task(asyncio.to_thread(Kit.prepare))
+
+    def _describe(self) -> pb.AttachRequest:
+        return pb.AttachRequest(
+            agent_version=__version__,
+            criu_version=savepoint.criu_version(),
+            agent_id=self._config.execution_id,
+            running=self._tree is not None and self._channel is not None and self._started,
+            branch=self._branch,
+        )
+
+    async def _obey(self, command: pb.Command) -> None:
+        report = pb.ReportCommandRequest(command_id=command.command_id, ok=True)
+        try:
+            match command.WhichOneof("command"):
+                case "start":
+                    self._start(command.start)
+                case "savepoint":
+                    await self._savepoint_on_command(command.savepoint, report)
+                case "thaw":
+                    self._living().thaw()
+                case "restore":
+                    await self._restore(command.restore, report)
+                case "stop":
+                    self._over.set()
+        except (AgentError, OSError, ValueError, KeyError) as error:
+            report.ok = False
+            report.error = str(error) or type(error).__name__
+        if command.command_id:
+            await self._session.report_command(report)
+
+    def _living(self) -> Tree:
+        if self._tree is None:
+            raise NoTree("no process tree lives in this container")
+        return self._tree
+
+    def _start(self, start: pb.StartFlow) -> None:
+        """The tree waits for its first frame: the script. It is written into its scratch, where tracebacks find it."""
+        tree, channel = self._living(), self._channel
+        if self._started or channel is None:
+            return  # the controller said it twice
+        self._started = True
+        path = tree.scratch.path / "flow" / start.file_name
+        path.write_text(start.script)
+        header = {"file": str(FLOW_DIR / start.file_name), "execution": json.loads(start.execution_json)}
+        channel.send(header, b"")
+
+    # --- what the flow says
+
+    def _adopt(self, tree: Tree, in_flight: InFlight) -> None:
+        """Talk with this tree from now on."""
+        self._tree = tree
+        self._said_end = None
+        self._open.clear()
+        self._channel = Channel(tree.pipes, self._on_frame, in_flight)
+        self._output.follow(tree.pipes.ours_stdout, "stdout")
+        self._output.follow(tree.pipes.ours_stderr, "stderr")
+        self._channel.start()
+
+    def _on_frame(self, frame: Frame) -> None:
+        if "end" in frame.header:
+            self._said_end = frame.header
+            return
+        try:
+            call = OpenCall(
+                seq=int(frame.header["seq"]),
+                name=str(frame.header["name"]),
+                file=str(frame.header["file"]),
+                line=int(frame.header["line"]),
+                function=str(frame.header["function"]),
+                ordered=bool(frame.header["ordered"]),
+                arguments=frame.body.decode(),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            self._said_end = {"end": "raised", "error": f"the flow sent a call that can't be read: {error!r}"}
+            self._living().kill()
+            return
+        self._open[call.seq] = call
+        self._spawn_carrying(self._carry(call))
+
+    def _spawn_carrying(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._carrying.add(task)
+        task.add_done_callback(self._carrying.discard)
+
+    async def _carry(self, call: OpenCall) -> None:
+        """A new call: its savepoint, and its execution by the controller, at the same time where order allows."""
+        try:
+            await self._carry_out(call)
+        except (AgentError, OSError, ValueError) as error:
+            self._reply_error(call, "InternalError", str(error))
+
+    async def _carry_out(self, call: OpenCall) -> None:
+        if call.ordered:
+            failure = await self._savepoint_at(call)
+            await self._output.flush()
+            if failure and call.name == "create_dump":
+                self._reply_error(call, "SavepointError", failure)
+                return
+            response = await self._session.call(self._request(call))
+        else:
+            answer = asyncio.ensure_future(self._session.call(self._request(call)))
+            try:
+                failure = await self._savepoint_at(call)
+                response = await answer
+            finally:
+                answer.cancel()
+            if failure and failure.startswith("store: "):
+                self._reply_error(call, "SavepointError", failure.removeprefix("store: "))
+                return
+        self._deliver(call, response)
+
+    async def _carry_again(self, call: OpenCall, savepoint_id: str) -> None:
+        """A call that a load carries out again; the savepoint that was loaded is its savepoint."""
+        request = self._request(call)
+        request.redo_of_savepoint_id = savepoint_id
+        try:
+            self._deliver(call, await self._session.call(request))
+        except AgentError as error:
+            self._reply_error(call, "InternalError", str(error))
+
+    def _request(self, call: OpenCall) -> pb.CallRequest:
+        return pb.CallRequest(
+            branch=self._branch,
+            seq=call.seq,
+            name=call.name,
+            args_json=call.arguments.encode(),
+            file=call.file,
+            line=call.line,
+            function=call.function,
+        )
+
+    def _deliver(self, call: OpenCall, response: pb.CallResponse) -> None:
+        match response.WhichOneof("outcome"):
+            case "value_json":
+                self._reply(call, {"seq": call.seq, "restored": self._restored}, response.value_json)
+            case "error":
+                self._reply_error(call, response.error.type, response.error.message)
+            case "halt":
+                if response.halt.end:
+                    self._over.set()
+
+    def _reply_error(self, call: OpenCall, kind: str, message: str) -> None:
+        header = {"seq": call.seq, "restored": self._restored, "error": {"type": kind, "message": message}}
+        self._reply(call, header, b"")
+
+    def _reply(self, call: OpenCall, header: dict[str, Any], body: bytes) -> None:
+        if self._channel is not None:
+            self._open.pop(call.seq, None)
+            self._channel.send(header, body)
+
+    # --- savepoints
+
+    async def _savepoint_at(self, call: OpenCall) -> str:
+        """The savepoint of a call; answers why there is none, or an empty string.
+
+        CRIU may refuse for reasons of the moment. The call goes on without its savepoint then, and the log says so.
+        """
+        try:
+            await self._take_when_room(call)
+        except CriuRefused as error:
+            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
+            return str(error)
+        except CommitFailed as error:
+            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
+            return f"store: {error}"
+        return ""
+
+    async def _take_when_room(self, call: OpenCall) -> None:
+        """A full spool is waited for, where the configuration says so. Raises CriuRefused, CommitFailed."""
+        pause, told = 0.5, False
+        while True:
+            try:
+                await self._take(types_pb2.SAVEPOINT_KIND_CALL, "", call, leave_frozen=False)
+                return
+            except CriuRefused as error:
+                if _NO_SPACE not in str(error):
+                    raise
+                if self._config.on_store_full == "fail":
+                    raise CommitFailed(str(error)) from error
+                if not told:
+                    self._output.say(f"waiting for disk space to store the savepoint at {call.name}: {error}")
+                told = True
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    async def _savepoint_on_command(self, command: pb.TakeSavepoint, report: pb.ReportCommandRequest) -> None:
+        tree = self._living()
+        unchanged = (
+            command.unless_unchanged
+            and self._switches_at_newest is not None
+            and not self._savepoint_lock.locked()
+            and (tree.frozen or tree.switches() == self._switches_at_newest)
+        )
+        if unchanged:
+            if command.leave_frozen:
+                tree.freeze()
+            report.unchanged = True
+            report.savepoint_id = self._newest_savepoint
+            return
+        was_frozen = tree.frozen
+        report.savepoint_id = await self._take(command.kind, command.name, None, leave_frozen=command.leave_frozen)
+        if was_frozen and not command.leave_frozen:
+            tree.freeze()
+
+    async def _take(
+        self, kind: types_pb2.SavepointKind, name: str, call: OpenCall | None, *, leave_frozen: bool
+    ) -> str:
+        """Dump and commit; answers the savepoint's id. Raises CriuRefused, CommitFailed."""
+        async with self._savepoint_lock:
+            tree = self._living()
+            self._folder_number += 1
+            folder = SPOOL / f"{os.getpid()}-{self._branch}-{self._folder_number}"
+            dumped = await self._in_criu_thread(self._dump, tree, folder, leave_frozen)
+            request = pb.CommitSavepointRequest(
+                kind=kind,
+                name=name,
+                branch=self._branch,
+                image_dir=folder.name,
+                frozen_us=dumped.frozen_us,
+                dump_us=dumped.dump_us,
+                open_calls=[open_call.name for open_call in dumped.open_calls],
+            )
+            if call is not None:
+                request.seq, request.call = call.seq, call.name
+                request.file, request.line, request.function = call.file, call.line, call.function
+            try:
+                committed = await self._session.commit(request)
+            except CommitFailed:
+                if leave_frozen:
+                    tree.thaw()
+                await asyncio.to_thread(savepoint.remove_folder, folder)
+                raise
+            self._newest_savepoint = committed.savepoint_id
+            self._switches_at_newest = tree.switches() if dumped.open_calls else None
+            return committed.savepoint_id
+
+    def _dump(self, tree: Tree, folder: Path, leave_frozen: bool) -> Dumped:
+        """In CRIU's thread."""
+        return savepoint.take(self._service, tree, folder, self._ask_conversation, leave_frozen=leave_frozen)
+
+    def _ask_conversation(self) -> Conversation:
+        """From CRIU's thread, while the tree stands still: what the event loop knows of the pipes."""
+        answer: Future[Conversation] = Future()
+
+        def in_loop() -> None:
+            try:
+                channel = self._channel
+                in_flight = channel.in_flight() if channel is not None else InFlight()
+                answer.set_result(Conversation(in_flight, tuple(self._open.values())))
+            except BaseException as error:  # noqa: BLE001 - the waiting thread must hear of it
+                answer.set_exception(error)
+
+        self._loop.call_soon_threadsafe(in_loop)
+        return answer.result()
+
+    async def _in_criu_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
+        return await self._loop.run_in_executor(self._criu_thread, work, *arguments)
+
+    # --- loads
+
+    async def _restore(self, command: pb.RestoreSavepoint, report: pb.ReportCommandRequest) -> None:
+        """Restore beside the tree that lives, then swap. On failure the old tree is as it was before the command."""
+        async with self._savepoint_lock:
+            old = self._tree
+            was_frozen = old.frozen if old is not None else False
+            if old is not None and not was_frozen:
+                old.freeze()
+            try:
+                restored = await self._in_criu_thread(self._restore_beside, old, SPOOL / command.image_dir)
+            except BaseException:
+                if old is self._tree and old is not None and not was_frozen:
+                    old.thaw()
+                raise
+            self._leave_tree()
+            if self._tree is not None:
+                self._end_tree(self._tree)
+            self._started = True
+            self._branch = command.branch
+            self._restored = json.loads(command.restored_json) if command.restored_json else None
+            self._newest_savepoint, self._switches_at_newest = command.savepoint_id, None
+            report.restore_us = restored.restore_us
+            self._adopt(restored.tree, restored.conversation.in_flight)
+            for call in restored.conversation.open_calls:
+                self._open[call.seq] = call
+                self._spawn_carrying(self._carry_again(call, command.savepoint_id))
+        self._kit = asyncio.create_task(asyncio.to_thread(Kit.prepare))
+
+    def _restore_beside(self, old: Tree | None, folder: Path) -> savepoint.Restored:
+        """In CRIU's thread."""
+        self._folder_number += 1
+        number = self._folder_number
+        try:
+            return savepoint.restore(folder, number, self._next_kit)
+        except CriuRefused as error:
+            if old is None or _ADDRESS_IN_USE not in str(error):
+                raise
+        # A port on which both trees listen can't be bound twice: the old one has to go first. It is kept as an image.
+        kept = SPOOL / f"kept-{number}"
+        savepoint.take(self._service, old, kept, self._ask_conversation, leave_frozen=True)
+        old.kill()
+        try:
+            return savepoint.restore(folder, number + 1_000_000, Kit.prepare)
+        except (CriuRefused, OSError, ValueError):
+            back = savepoint.restore(kept, number + 2_000_000, Kit.prepare)
+            self._loop.call_soon_threadsafe(self._bring_back, old, back)
+            raise
+        finally:
+            savepoint.remove_folder(kept)
+
+    def _bring_back(self, old: Tree, back: savepoint.Restored) -> None:
+        """The tree that had to go first is alive again, in another process: its open calls are still carried out."""
+        back.tree.freeze()
+        open_calls = dict(self._open)
+        if self._channel is not None:
+            self._channel.close()
+        self._output.forget(old.pipes.ours_stdout)
+        self._output.forget(old.pipes.ours_stderr)
+        self._adopt(back.tree, back.conversation.in_flight)
+        self._open.update(open_calls)
+
+    def _next_kit(self) -> Kit:
+        """The one that was prepared ahead, the first time."""
+        prepared, self._kit = self._kit, None
+        if prepared is not None and prepared.done():
+            return prepared.result()
+        return Kit.prepare()
+
+    def _leave_tree(self) -> None:
+        """Drop the conversation with the present tree: nothing of it reaches the restored one."""
+        for task in self._carrying:
+            task.cancel()
+        self._open.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    def _end_tree(self, tree: Tree) -> None:
+        self._tree = None
+        tree.kill()
+        self._output.forget(tree.pipes.ours_stdout)
+        self._output.forget(tree.pipes.ours_stderr)
+        tree.scratch.discard()
+
+    # --- processes that end
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._tree is not None and pid == self._tree.pid:
+                self._spawn_carrying(self._tell_end(self._tree, os.waitstatus_to_exitcode(status)))
+
+    async def _tell_end(self, tree: Tree, exit_status: int) -> None:
+        """The flow's first process ended by itself."""
+        if self._channel is not None:
+            self._channel.drain()
+        self._output.forget(tree.pipes.ours_stdout)
+        self._output.forget(tree.pipes.ours_stderr)
+        await self._output.flush()
+        said = self._said_end or {}
+        if said.get("end") == "returned":
+            report = pb.ReportExitRequest(returned=True, exit_status=exit_status)
+        elif "error" in said:
+            report = pb.ReportExitRequest(error=str(said["error"]), exit_status=exit_status)
+        else:
+            report = pb.ReportExitRequest(exit_status=exit_status)
+        report.branch = self._branch
+        await self._session.report_exit(report)
+        if tree is self._tree:
+            self._tree = None

@@ -1,0 +1,205 @@
+"""One dump and one restore, start to end: CRIU's images, the scratch files, and what the pipes held.
+
+A savepoint image is a folder: `criu/` (CRIU's own files), `scratch.json` and `scratch.bin` (agent/scratch.py), and
+`savepoint.json`, described in docs/savepoint-format.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import criu, sandbox
+from agent.channel import InFlight
+from agent.errors import CriuRefused
+from agent.paths import SCRATCH
+from agent.pipes import Pipes
+from agent.scratch import Scratch
+from agent.tree import Tree
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call that the flow waits for. arguments: a JSON object as text."""
+
+    seq: int
+    name: str
+    file: str
+    line: int
+    function: str
+    ordered: bool
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What stands between flow and agent at the instant of a dump."""
+
+    in_flight: InFlight
+    open_calls: tuple[OpenCall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """Times in microseconds."""
+
+    frozen_us: int
+    dump_us: int
+    open_calls: tuple[OpenCall, ...]
+
+
+@dataclass(slots=True)
+class Kit:
+    """What a restore needs, made ahead: pipes, and a CRIU that has them open."""
+
+    pipes: Pipes
+    worker: criu.Worker
+
+    @classmethod
+    def prepare(cls) -> Kit:
+        pipes = Pipes.open()
+        return cls(pipes, criu.Worker(tuple(pipes.flow_ends().values())))
+
+    def discard(self) -> None:
+        self.worker.close()
+        self.pipes.close_flow_ends()
+        self.pipes.close_ours()
+
+
+def take(
+    service: criu.Service,
+    tree: Tree,
+    folder: Path,
+    conversation: Callable[[], Conversation],
+    *,
+    leave_frozen: bool,
+) -> Dumped:
+    """Dump the tree into a new folder. conversation is asked while all stands still.
+
+    Raises CriuRefused; the folder is then gone and the tree runs on.
+    """
+    images = folder / "criu"
+    images.mkdir(parents=True)
+    said: list[Conversation] = []
+    started = time.perf_counter_ns()
+
+    def while_frozen() -> None:
+        said.clear()  # a second attempt asks again
+        said.append(conversation())
+        tree.scratch.capture(folder)
+
+    try:
+        figures = criu.dump(
+            service,
+            tree.pid,
+            images,
+            sandbox.external_mounts(tree.scratch),
+            leave_stopped=leave_frozen,
+            while_frozen=while_frozen,
+        )
+        dump_us = (time.perf_counter_ns() - started) // 1000
+        (conversed,) = said
+        _write_record(folder, tree, conversed)
+    except OSError as error:
+        remove_folder(folder)
+        raise CriuRefused(f"the tree's files could not be written to the spool: {error}") from error
+    except BaseException:
+        remove_folder(folder)
+        raise
+    tree.frozen = leave_frozen
+    return Dumped(max(figures.frozen_us, 0), dump_us, conversed.open_calls)
+
+
+def _write_record(folder: Path, tree: Tree, conversation: Conversation) -> None:
+    record = {
+        "format": FORMAT,
+        "criu": criu_version(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "pipes": tree.pipes.keys(),
+        "in_flight": conversation.in_flight.to_json(),
+        "open_calls": [asdict(call) for call in conversation.open_calls],
+    }
+    (folder / "savepoint.json").write_text(json.dumps(record, separators=(",", ":")))
+
+
+_versions: dict[str, str] = {}
+
+
+def criu_version() -> str:
+    """Asked once."""
+    if not _versions:
+        _versions["criu"] = criu.version()
+    return _versions["criu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A tree that lives, and where its conversation stands."""
+
+    tree: Tree
+    conversation: Conversation
+    restore_us: int
+
+
+def restore(folder: Path, number: int, make_kit: Callable[[], Kit]) -> Restored:
+    """Bring the savepoint in the folder to life beside whatever runs.
+
+    number: a scratch folder that was never used here. Raises CriuRefused, OSError, ValueError; what was begun is gone
+    then. CRIU is asked twice: quickly and silently, and again for its words.
+    """
+    record = _read_record(folder)
+    try:
+        return _attempt(folder, record, SCRATCH / str(number), make_kit(), say_why=False)
+    except CriuRefused:
+        return _attempt(folder, record, SCRATCH / f"{number}-again", make_kit(), say_why=True)
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((folder / "savepoint.json").read_text())
+    if record["format"] != FORMAT:
+        raise ValueError(f"the savepoint has format {record['format']}, this agent knows format {FORMAT}")
+    if record["machine"] != platform.machine():
+        raise ValueError(f"the savepoint was taken on {record['machine']}, this host is {platform.machine()}")
+    return record
+
+
+def _attempt(folder: Path, record: dict[str, Any], place: Path, kit: Kit, *, say_why: bool) -> Restored:
+    scratch = Scratch.mount_empty(place)
+    try:
+        scratch.rebuild(folder)
+        ends = kit.pipes.flow_ends()
+        inherited = {key: ends[role] for role, key in record["pipes"].items()}
+        started = time.perf_counter_ns()
+        pid = criu.restore(kit.worker, folder / "criu", sandbox.external_mounts(scratch), inherited, say_why=say_why)
+        restore_us = (time.perf_counter_ns() - started) // 1000
+    except BaseException:
+        kit.discard()
+        scratch.discard()
+        raise
+    kit.worker.close()
+    kit.pipes.close_flow_ends()
+    conversation = Conversation(
+        InFlight.from_json(record["in_flight"]), tuple(OpenCall(**call) for call in record["open_calls"])
+    )
+    return Restored(Tree(pid, kit.pipes, scratch), conversation, restore_us)
+
+
+def remove_folder(folder: Path) -> None:
+    """A small tree of plain files; shutil is an import that nothing else here needs."""
+    with contextlib.suppress(FileNotFoundError):
+        for place, folders, files in os.walk(folder, topdown=False):
+            for name in files:
+                os.unlink(f"{place}/{name}")
+            for name in folders:
+                os.rmdir(f"{place}/{name}")
+        folder.rmdir()

@@ -1,0 +1,62 @@
+"""The controller's configuration: read once, in __main__, into a frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_DATA_DIR = Path("/var/lib/flowsnap")
+DEFAULT_IMAGE = "flowsnap/execution"
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be chosen. Paths below data_dir are fixed, so that clients find a controller by its folder."""
+
+    data_dir: Path = DEFAULT_DATA_DIR
+    container_image: str = DEFAULT_IMAGE
+    # "bridge" keeps flows off the host's loopback; "none" gives them no network; "host" starts quickest.
+    network: str = "bridge"
+    memory_limit_bytes: int = 1024 * MIB
+    pids_limit: int = 512
+    # One JSON value that crosses the API: input, output, a call's arguments or result.
+    max_value_bytes: int = 16 * MIB
+    # What a call does while the disk is full: wait for room, or raise SavepointError in the flow.
+    on_store_full: Literal["wait", "fail"] = "wait"
+    # Loads by load_dump that one execution may make before it is ended as a loop.
+    script_load_limit: int = 100
+    # "host": savepoints survive a power cut (fsync on each). "process": they survive everything but that.
+    durability: Literal["host", "process"] = "process"
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "flowsnap.db"
+
+    @property
+    def store(self) -> Path:
+        return self.data_dir / "store"
+
+    @property
+    def agents(self) -> Path:
+        """One folder per execution: agent.json (its token) and spool/; mounted into its container at /flowsnap."""
+        return self.data_dir / "agents"
+
+    @property
+    def agent_socket(self) -> Path:
+        """In a folder of its own, which every container has mounted read-only at /flowsnap-controller."""
+        return self.data_dir / "agent-socket" / "agent.sock"
+
+    @property
+    def control_socket(self) -> Path:
+        return self.data_dir / "run" / "control.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.data_dir / "run" / "controller.pid"
+
+    @property
+    def log_file(self) -> Path:
+        return self.data_dir / "run" / "controller.log"
