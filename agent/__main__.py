@@ -52,14 +52,14 @@ def main() -> int:
     sandbox.prepare_root()
     tree = start_tree(config) if config.mode == "start" else None
 
-    from agent import criu  # noqa: PLC0415 - see the module's docstring
+    from agent import criu
 
     service = criu.Service()
 
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from agent.execution import Execution  # noqa: PLC0415
-    from agent.session import Session  # noqa: PLC0415
+    from agent.execution import Execution
+    from agent.session import Session
 
     async def run() -> None:
         session = Session(config.token)

@@ -28,9 +28,9 @@ def _import_pycriu() -> tuple[Any, Any, Any]:
     images = types.ModuleType("pycriu.images")
     images.__path__ = [f"{spec.submodule_search_locations[0]}/images"]
     sys.modules.setdefault("pycriu.images", images)
-    import pycriu  # noqa: PLC0415 - after the stand-in above
-    from pycriu import rpc_pb2  # noqa: PLC0415
-    from pycriu.images import stats_pb2  # noqa: PLC0415
+    import pycriu
+    from pycriu import rpc_pb2
+    from pycriu.images import stats_pb2
 
     return pycriu, rpc_pb2, stats_pb2
 
@@ -62,7 +62,7 @@ class DumpFigures:
     pages_written: int
 
 
-class _Client(_pycriu.criu):  # type: ignore[misc]
+class _Client(_pycriu.criu):  # type: ignore[name-defined, misc]
     """pycriu's client with a limit in time and with CRIU's notifications."""
 
     def __init__(self, on_notify: Callable[[str], None] | None = None) -> None:
@@ -221,8 +221,8 @@ def restore(
 ) -> int:
     """Bring the tree in the folder to life beside whatever runs; answers its first process' pid, a child of ours.
 
-    inherited: key of a descriptor at the dump ("pipe:[123]") -> our descriptor that takes its place. Raises CriuRefused;
-    say_why logs in full, for the second try after a failure.
+    inherited: key of a descriptor at the dump ("pipe:[123]") -> our descriptor that takes its place. Raises
+    CriuRefused; say_why logs in full, for the second try after a failure.
     """
     client = worker.client()
     log = folder / "restore.log"

@@ -1,4 +1,4 @@
-"""The execution as the agent holds it: its tree, the calls that the flow waits for, and what the controller commands."""
+"""The execution as the agent holds it: its tree, the calls that the flow waits for, what the controller commands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flowsnap.v1 import agent_pb2 as pb
+from flowsnap.v1 import types_pb2
+
 from agent import __version__, criu, savepoint
 from agent.channel import Channel, Frame, InFlight
 from agent.config import AgentConfig
@@ -20,8 +23,6 @@ from agent.paths import FLOW_DIR, SPOOL
 from agent.savepoint import Conversation, Dumped, Kit, OpenCall
 from agent.session import Session
 from agent.tree import Tree
-from flowsnap.v1 import agent_pb2 as pb
-from flowsnap.v1 import types_pb2
 
 _T = TypeVar("_T")
 
@@ -288,7 +289,7 @@ class Execution:
             tree.freeze()
 
     async def _take(
-        self, kind: types_pb2.SavepointKind, name: str, call: OpenCall | None, *, leave_frozen: bool
+        self, kind: types_pb2.SavepointKind.ValueType, name: str, call: OpenCall | None, *, leave_frozen: bool
     ) -> str:
         """Dump and commit; answers the savepoint's id. Raises CriuRefused, CommitFailed."""
         async with self._savepoint_lock:

@@ -1,4 +1,4 @@
-"""The pipes between a flow and its agent. Free of heavy imports: the flow is started before the agent loads the rest."""
+"""The pipes between a flow and its agent. Imports little: the flow is started before the agent loads the rest."""
 
 from __future__ import annotations
 

@@ -73,6 +73,9 @@ _X86_64 = {
     "memfd_secret": 447,
 }
 
+# System calls newer than this have the same number on all machines.
+_ONE_NUMBERING_FROM = 424
+
 _AARCH64 = {
     "lookup_dcookie": 18,
     "umount2": 39,
@@ -112,7 +115,7 @@ _AARCH64 = {
     "bpf": 280,
     "userfaultfd": 282,
     "kexec_file_load": 294,
-} | {name: number for name, number in _X86_64.items() if number >= 424}  # one numbering on all machines since 424
+} | {name: number for name, number in _X86_64.items() if number >= _ONE_NUMBERING_FROM}
 
 # machine -> (AUDIT_ARCH, clone, clone3, refused)
 _MACHINES = {

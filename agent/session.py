@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import grpc
 import grpc.aio
+from flowsnap.v1 import agent_pb2 as pb
+from flowsnap.v1 import agent_pb2_grpc
 
 from agent.errors import CommitFailed, ControllerRefused
 from agent.paths import CONTROLLER_SOCKET
-from flowsnap.v1 import agent_pb2 as pb
-from flowsnap.v1 import agent_pb2_grpc
 
 _T = TypeVar("_T")
 

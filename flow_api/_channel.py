@@ -53,9 +53,9 @@ class Channel:
             _write_frame(header, body)
         reply, value = self._await_reply(seq)
         self.restored = reply["restored"]
-        error = reply.get("error")
-        if error is not None:
-            raise exceptions.by_name(error["type"], error["message"])
+        refusal = reply.get("error")
+        if refusal is not None:
+            raise exceptions.by_name(refusal["type"], refusal["message"])
         return json.loads(value)
 
     def first_frame(self) -> dict[str, Any]:

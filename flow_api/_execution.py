@@ -8,7 +8,7 @@ from flow_api._channel import Channel
 
 
 class Restored:
-    """How the execution came to where it is. Not part of the restored state: it tells the first pass from a later one."""
+    """How the execution came to where it is. Not part of the restored state: it tells a first pass from a later one."""
 
     __slots__ = ("name", "savepoint", "savepoint_id", "times", "why")
 
@@ -146,7 +146,7 @@ def _plain(value: object) -> object:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
-        return value if value - value == 0 else repr(value)  # noqa: PLR0124 - inf and nan are not JSON
+        return value if value - value == 0 else repr(value)  # inf and nan are not JSON
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

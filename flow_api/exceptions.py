@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 
-class FlowsnapException(Exception):  # noqa: N818 - scripts know the family by its old name
+class FlowsnapException(Exception):
     """Base of all that a Flow-API call can raise."""
 
 

@@ -42,7 +42,7 @@ def _load(file: str) -> Any:
 
 def _traceback(error: BaseException) -> str:
     """From the script's first frame on: the runner's own say nothing to its author."""
-    import traceback  # noqa: PLC0415 - a megabyte that most executions never need
+    import traceback
 
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
@@ -52,7 +52,7 @@ def _traceback(error: BaseException) -> str:
 
 def _end(channel: Channel, header: dict[str, Any]) -> NoReturn:
     """Say it, let buffered text out, and go without waiting for threads that the script left running."""
-    import os  # noqa: PLC0415
+    import os
 
     for stream in (sys.stdout, sys.stderr):
         try:
