@@ -3,7 +3,8 @@
 A frame is `u32 length of all that follows | u32 length of the header | header, JSON | body, JSON`, little endian. The
 body (arguments, or a result) passes through the agent unread.
 
-A call's header:  {"seq", "name", "file", "line", "function", "ordered"} or {"end": "returned" | "raised", "error"}.
+A call's header:  {"seq", "name", "file", "line", "function", "ordered"} or {"end": "returned" | "raised", "error"}; the
+agent itself says {"end": "broken"} of a channel that carries something else.
 A reply's header: {"seq", "restored"} with the result as body, or {"seq", "restored", "error": {"type", "message"}}.
 """
 
@@ -142,7 +143,7 @@ class Channel:
         """Only code that writes to the descriptor past flow_api gets here; there is no way back into step."""
         self._incoming.clear()
         self._loop.remove_reader(self.pipes.ours_calls)
-        return Frame({"end": "raised", "error": "the flow broke the channel to its agent"}, b"")
+        return Frame({"end": "broken", "error": "the flow broke the channel to its agent"}, b"")
 
     def _write(self) -> None:
         while self._outgoing and self._open:

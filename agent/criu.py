@@ -195,6 +195,8 @@ def dump(
             options.leave_stopped = leave_stopped
             # Connections are dumped as they are; the process that runs on keeps them.
             options.tcp_established = True
+            # A connection that nobody accepted yet would make CRIU refuse the whole tree; its peer gets a reset.
+            options.tcp_skip_in_flight = True
             options.notify_scripts = True
             client.dump()
         except _pycriu.CRIUException:

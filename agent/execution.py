@@ -145,6 +145,8 @@ class Execution:
     def _on_frame(self, frame: Frame) -> None:
         if "end" in frame.header:
             self._said_end = frame.header
+            if frame.header["end"] == "broken":
+                self._living().kill()
             return
         try:
             call = OpenCall(
@@ -184,12 +186,15 @@ class Execution:
                 return
             response = await self._session.call(self._request(call))
         else:
-            answer = asyncio.ensure_future(self._session.call(self._request(call)))
+            # Carried out beside the commit, but not beside the dump: it would only take the dump's processors away.
+            dumped = asyncio.Event()
+            taking = asyncio.create_task(self._savepoint_at(call, dumped.set))
             try:
-                failure = await self._savepoint_at(call)
-                response = await answer
+                await dumped.wait()
+                response = await self._session.call(self._request(call))
+                failure = await taking
             finally:
-                answer.cancel()
+                taking.cancel()
             if failure and failure.startswith("store: "):
                 self._reply_error(call, "SavepointError", failure.removeprefix("store: "))
                 return
@@ -236,27 +241,29 @@ class Execution:
 
     # --- savepoints
 
-    async def _savepoint_at(self, call: OpenCall) -> str:
+    async def _savepoint_at(self, call: OpenCall, on_dumped: Callable[[], None] = lambda: None) -> str:
         """The savepoint of a call; answers why there is none, or an empty string.
 
         CRIU may refuse for reasons of the moment. The call goes on without its savepoint then, and the log says so.
         """
         try:
-            await self._take_when_room(call)
+            await self._take_when_room(call, on_dumped)
         except CriuRefused as error:
             self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
             return str(error)
         except CommitFailed as error:
             self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
             return f"store: {error}"
+        finally:
+            on_dumped()
         return ""
 
-    async def _take_when_room(self, call: OpenCall) -> None:
+    async def _take_when_room(self, call: OpenCall, on_dumped: Callable[[], None]) -> None:
         """A full spool is waited for, where the configuration says so. Raises CriuRefused, CommitFailed."""
         pause, told = 0.5, False
         while True:
             try:
-                await self._take(types_pb2.SAVEPOINT_KIND_CALL, "", call, leave_frozen=False)
+                await self._take(types_pb2.SAVEPOINT_KIND_CALL, "", call, on_dumped, leave_frozen=False)
                 return
             except CriuRefused as error:
                 if _NO_SPACE not in str(error):
@@ -289,7 +296,13 @@ class Execution:
             tree.freeze()
 
     async def _take(
-        self, kind: types_pb2.SavepointKind.ValueType, name: str, call: OpenCall | None, *, leave_frozen: bool
+        self,
+        kind: types_pb2.SavepointKind.ValueType,
+        name: str,
+        call: OpenCall | None,
+        on_dumped: Callable[[], None] = lambda: None,
+        *,
+        leave_frozen: bool,
     ) -> str:
         """Dump and commit; answers the savepoint's id. Raises CriuRefused, CommitFailed."""
         async with self._savepoint_lock:
@@ -297,6 +310,7 @@ class Execution:
             self._folder_number += 1
             folder = SPOOL / f"{os.getpid()}-{self._branch}-{self._folder_number}"
             dumped = await self._in_criu_thread(self._dump, tree, folder, leave_frozen)
+            on_dumped()
             request = pb.CommitSavepointRequest(
                 kind=kind,
                 name=name,

@@ -1,7 +1,7 @@
 """The private files of a process tree: one tmpfs, captured with a savepoint and rebuilt with its inode numbers.
 
 A tmpfs hands out inode numbers 2, 3, 4... in order of creation. Rebuilding in ascending order, and burning the gaps
-with files that never get a name, gives every file its old number; programs that remember it (SQLite does) go on working.
+with files that never get a name, gives every file its old number: programs that remember it (SQLite does) go on.
 
 A captured tree is two files of a savepoint image: `scratch.json` (a list of entries, ascending by inode) and
 `scratch.bin` (the data of all regular files, each extent at a multiple of 4096 bytes, so that the store finds an

@@ -11,9 +11,12 @@ import os
 import struct
 import sys
 import threading
-from typing import Any
 
 from flow_api import exceptions
+
+TYPE_CHECKING = False  # the module typing would be in every savepoint
+if TYPE_CHECKING:
+    from typing import Any
 
 _LENGTHS = struct.Struct("<II")
 _REPLY_FD = 100

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
 from flow_api._channel import Channel
+
+TYPE_CHECKING = False  # the module typing would be in every savepoint
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 
 class Restored:

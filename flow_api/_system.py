@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import binascii
 import json
-from typing import Any
 
 from flow_api._channel import Channel
+
+TYPE_CHECKING = False  # the module typing would be in every savepoint
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class System:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import types
-from typing import Any, NoReturn
 
 from flow_api._channel import Channel
 from flow_api._execution import Execution
 from flow_api._system import System
+
+TYPE_CHECKING = False  # the module typing would be in every savepoint
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 # Not __main__: a script's own `if __name__ == "__main__":` is for running it elsewhere.
 _MODULE = "flow"

@@ -1,0 +1,145 @@
+"""python -m controller: reads the configuration, puts the adapters in place, serves."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from controller.config import DEFAULT_DATA_DIR, MIB, Config
+from controller.errors import FlowsnapError
+
+EXIT_FAILED = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, SIGINT or the Shutdown RPC; answers the exit status."""
+    config = _config(arguments)
+    _log_json()
+    try:
+        asyncio.run(_serve(config))
+    except FlowsnapError as error:
+        print(f"flowsnap controller: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    # What takes long to import comes after the options were understood.
+    from controller.datadir import DataDir
+
+    data_dir = DataDir(config)
+    data_dir.open()
+    try:
+        await _serve_on(config)
+    finally:
+        data_dir.close()
+
+
+async def _serve_on(config: Config) -> None:
+    from controller.app import App
+    from controller.connectors import CONNECTORS
+    from controller.db import SqlDatabase, migrate, sqlite_url
+    from controller.launcher.docker import DockerLauncher
+    from controller.services import Services
+    from controller.tokens import AgentTokens
+    from store.errors import StoreError
+    from store.local import LocalStore
+
+    url = sqlite_url(config.database)
+    migrate(url)
+    try:
+        store = LocalStore(config.store, durability=config.durability)
+    except StoreError as error:
+        raise FlowsnapError(str(error)) from error
+    database = SqlDatabase(url, durability=config.durability)
+    launcher = DockerLauncher(config)
+    tokens = AgentTokens.from_file(config.data_dir / "agent.key")
+    app = App(Services(config, database, store, launcher, CONNECTORS, tokens))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.shut_down)
+    try:
+        await app.serve()
+    finally:
+        database.close()
+
+
+def _config(arguments: Sequence[str] | None) -> Config:
+    default = Config()
+    parser = argparse.ArgumentParser(prog="python -m controller", description="The flowsnap controller.")
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="all its state (%(default)s)")
+    parser.add_argument("--image", default=default.container_image, help="execution image (%(default)s)")
+    parser.add_argument("--network", default=default.network, help="the containers' network (%(default)s)")
+    parser.add_argument(
+        "--memory-mib", type=_positive, default=default.memory_limit_bytes // MIB, help="per execution (%(default)s)"
+    )
+    parser.add_argument("--pids-limit", type=_positive, default=default.pids_limit, help="per execution (%(default)s)")
+    parser.add_argument(
+        "--on-store-full",
+        choices=("wait", "fail"),
+        default=default.on_store_full,
+        help="a call waits for room, or raises SavepointError in the flow (%(default)s)",
+    )
+    parser.add_argument(
+        "--durability",
+        choices=("host", "process"),
+        default=default.durability,
+        help="savepoints survive a power cut, or everything but that (%(default)s)",
+    )
+    parser.add_argument(
+        "--script-load-limit",
+        type=_positive,
+        default=default.script_load_limit,
+        help="loads by load_dump that end an execution as a loop (%(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    return Config(
+        data_dir=options.data_dir.absolute(),
+        container_image=options.image,
+        network=options.network,
+        memory_limit_bytes=options.memory_mib * MIB,
+        pids_limit=options.pids_limit,
+        on_store_full=options.on_store_full,
+        script_load_limit=options.script_load_limit,
+        durability=options.durability,
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def _log_json() -> None:
+    """One JSON object per line on stderr, from whichever library."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.add_log_level,
+                structlog.stdlib.add_logger_name,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # It tells each step of its own start.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What agents say by themselves: they attach, hand over log lines, and report that the flow's process ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controller.endings import Endings
+from controller.flow_calls.fields import fields_of
+from controller.live import Live
+from controller.model import LogLine, Status
+from controller.ports import AgentLink, Database
+from controller.services import Services
+from controller.values import packed
+
+_MIB = 1024 * 1024
+_LOG_TEXT_LIMIT = 64 * 1024  # characters of one line; a longer one is cut, and says so
+_MESSAGE_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a flow's first process ended. status: exit status, or -signal."""
+
+    branch: int
+    returned: bool
+    status: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What an agent says of itself."""
+
+    criu_version: str
+    running: bool
+    branch: int
+
+
+class Agents:
+    """The controller's side of the agents' own news."""
+
+    def __init__(self, services: Services, endings: Endings) -> None:
+        self._services = services
+        self._endings = endings
+
+    async def attached(self, execution_id: str, link: AgentLink, attachment: Attachment) -> None:
+        """An agent opened its stream: at first it gets its script, later it just goes on.
+
+        One that has no execution any more is told to end.
+        """
+        live = self._services.live.get(execution_id)
+        if live is None or live.ended.is_set():
+            await link.stop()
+            return
+        live.criu_version = attachment.criu_version
+        live.detached.clear()
+        live.link = link
+        if not attachment.running and not live.restoring:
+            await self._start_flow(live, link)
+        live.attached_running = attachment.running
+        live.attached_branch = attachment.branch
+        live.attached.set()
+
+    def detached(self, execution_id: str, link: AgentLink) -> bool:
+        """Its stream ended: the agent is gone, or attaches again soon. True: its execution is over, too."""
+        live = self._services.live.get(execution_id)
+        if live is None or live.link is not link:
+            return True
+        live.attached.clear()
+        live.detached.set()
+        self._services.changes.notify(execution_id)
+        return live.ended.is_set()
+
+    async def exited(self, execution_id: str, how: Exit) -> None:
+        """The flow's first process ended by itself; a report of a branch that was left says nothing."""
+        live = self._services.live.get(execution_id)
+        if live is None or live.ended.is_set():
+            return
+        status, message = await self._verdict(execution_id, how)
+        await self._endings.end(live, status, message[:_MESSAGE_LIMIT], branch=how.branch)
+
+    async def append_log(self, execution_id: str, lines: Sequence[LogLine]) -> None:
+        kept = [line if len(line.text) <= _LOG_TEXT_LIMIT else _cut(line) for line in lines]
+        await self._services.db(Database.append_log, execution_id, kept)
+        self._services.changes.notify(execution_id)
+
+    async def _start_flow(self, live: Live, link: AgentLink) -> None:
+        services, execution_id = self._services, live.execution_id
+        execution = await services.execution(execution_id)
+        unheard_of = not execution.last_call and not execution.savepoint_count
+        if execution.status is not Status.NEW and not unheard_of:
+            # Its process ended while no controller listened; the report of that follows.
+            return
+        flow = await services.db(Database.flow, execution.flow_version)
+        if flow is None:
+            await self._endings.end(live, Status.ENDED_ERROR, f"its script, version {execution.flow_version}, is gone")
+            return
+        await services.db(Database.set_status, execution_id, (Status.NEW,), Status.RUNNING)
+        await link.start(flow.script, execution.flow_name, packed(fields_of(await services.execution(execution_id))))
+        services.changes.notify(execution_id)
+
+    async def _verdict(self, execution_id: str, how: Exit) -> tuple[Status, str]:
+        if how.returned:
+            return Status.ENDED_SUCCESS, ""
+        if how.status < 0 and await self._services.launcher.oom_killed(execution_id):
+            execution = await self._services.execution(execution_id)
+            limit = execution.memory_limit_bytes // _MIB
+            return Status.ENDED_ERROR, (
+                f"out of memory: the container's limit is {limit} MiB; run it with a higher memory limit, or load a"
+                " savepoint from before"
+            )
+        if how.error:
+            return Status.ENDED_ERROR, how.error
+        if how.status < 0:
+            return Status.ENDED_ERROR, f"the flow's process was killed by signal {-how.status}"
+        return Status.ENDED_ERROR, f"the flow's process ended without returning: exit status {how.status}"
+
+
+def _cut(line: LogLine) -> LogLine:
+    text = f"{line.text[:_LOG_TEXT_LIMIT]}... ({len(line.text)} characters, cut)"
+    return LogLine(line.time, line.stream, text)

@@ -1,0 +1,1 @@
+"""The gRPC face of the controller: unpack, call the core, pack."""

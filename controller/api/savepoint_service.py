@@ -1,0 +1,68 @@
+"""SavepointService: savepoints and loads for clients."""
+
+# Method names and arguments are the contract's.
+# ruff: noqa: ARG002, N802
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowsnap.v1 import control_pb2 as pb
+from flowsnap.v1 import control_pb2_grpc
+from grpc import aio
+
+from controller.api import pack
+from controller.executions import Executions
+from controller.loads import Loads, Request
+from controller.savepoints import Savepoints
+from controller.undos import Undos
+
+Context = aio.ServicerContext[Any, Any]
+
+
+class SavepointService(control_pb2_grpc.SavepointServiceServicer):
+    """One method per RPC of flowsnap.v1.SavepointService."""
+
+    def __init__(self, executions: Executions, savepoints: Savepoints, loads: Loads, undos: Undos) -> None:
+        self._executions = executions
+        self._savepoints = savepoints
+        self._loads = loads
+        self._undos = undos
+
+    async def CreateSavepoint(self, request: pb.CreateSavepointRequest, context: Context) -> pb.CreateSavepointResponse:
+        execution = await self._executions.find(request.execution)
+        savepoint = await self._savepoints.create(execution.id, request.name)
+        return pb.CreateSavepointResponse(savepoint=pack.savepoint(savepoint))
+
+    async def ListSavepoints(self, request: pb.ListSavepointsRequest, context: Context) -> pb.ListSavepointsResponse:
+        execution = await self._executions.find(request.execution)
+        savepoints = await self._savepoints.list(execution.id)
+        return pb.ListSavepointsResponse(savepoints=filter(None, map(pack.savepoint, savepoints)))
+
+    async def GetSavepoint(self, request: pb.GetSavepointRequest, context: Context) -> pb.GetSavepointResponse:
+        execution = await self._executions.find(request.execution)
+        savepoint = await self._savepoints.resolve(execution, pack.selector_from_proto(request.savepoint))
+        return pb.GetSavepointResponse(savepoint=pack.savepoint(savepoint))
+
+    async def LoadSavepoint(self, request: pb.LoadSavepointRequest, context: Context) -> pb.LoadSavepointResponse:
+        execution = await self._executions.find(request.execution)
+        load = Request("operator", pack.selector_from_proto(request.savepoint), dry_run=request.dry_run)
+        result = await self._loads.load(execution.id, load)
+        return pb.LoadSavepointResponse(
+            execution=pack.execution(result.execution),
+            savepoint=pack.savepoint(result.savepoint),
+            before=pack.savepoint(result.before),
+            left_behind=result.left_behind,
+            repeated_calls=result.repeated_calls,
+            restore_us=result.restore_us,
+            total_us=result.total_us,
+        )
+
+    async def UndoLoad(self, request: pb.UndoLoadRequest, context: Context) -> pb.UndoLoadResponse:
+        execution = await self._executions.find(request.execution)
+        result = await self._undos.undo(execution.id)
+        return pb.UndoLoadResponse(
+            execution=pack.execution(result.execution),
+            savepoint=pack.savepoint(result.savepoint),
+            undone=pack.savepoint(result.undone),
+        )

@@ -1,0 +1,105 @@
+"""The controller as a whole: its parts put together, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from controller.agents import Agents
+from controller.api.agent_service import AgentService
+from controller.api.connection_service import ConnectionService
+from controller.api.execution_service import ExecutionService
+from controller.api.savepoint_service import SavepointService
+from controller.api.server import Servers
+from controller.api.system_service import SystemService
+from controller.calls import Calls
+from controller.connections import Connections
+from controller.containers import Containers
+from controller.endings import Endings
+from controller.errors import FlowsnapError
+from controller.executions import Executions
+from controller.flow_calls.connect import ConnectCalls
+from controller.flow_calls.dumps import DumpCalls
+from controller.flow_calls.fields import FieldCalls
+from controller.flow_calls.files import FileCalls
+from controller.flow_calls.lifecycle import LifecycleCalls
+from controller.flow_calls.settings import SettingCalls
+from controller.loads import Loads
+from controller.pauses import Pauses
+from controller.recovery import Recovery
+from controller.savepoints import Savepoints
+from controller.services import Services
+from controller.trial import Trial
+from controller.undos import Undos
+from controller.watching import Watching
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """One controller on the ports it is given."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._stopping = asyncio.Event()
+        self._stop_executions = False
+        endings = Endings(services)
+        savepoints = Savepoints(services)
+        containers = Containers(services, endings)
+        loads = Loads(services, savepoints, containers, endings)
+        self._pauses = Pauses(services, endings)
+        executions = Executions(services, savepoints, containers, endings)
+        watching = Watching(services)
+        self._recovery = Recovery(services, containers, endings, loads, self._pauses)
+        handlers = {
+            **FieldCalls(services).handlers(),
+            **LifecycleCalls(services, endings).handlers(),
+            **DumpCalls(services, savepoints, loads, endings).handlers(),
+            **ConnectCalls(services).handlers(),
+            **SettingCalls(services).handlers(),
+            **FileCalls(services).handlers(),
+        }
+        self._servers = Servers(
+            AgentService(services.tokens, Agents(services, endings), Calls(services, handlers), savepoints),
+            ExecutionService(executions, self._pauses, watching),
+            SavepointService(executions, savepoints, loads, Undos(services, savepoints, loads, endings)),
+            ConnectionService(Connections(services)),
+            SystemService(services, Trial(services, executions, savepoints, watching), self.shut_down),
+        )
+
+    async def start(self) -> None:
+        """Serve, and see to what an earlier controller left. Raises Unavailable when a socket can't be made."""
+        config = self._services.config
+        adopted = await self._recovery.adopt()
+        await self._servers.start(config.control_socket, config.agent_socket)
+        self._recovery.begin(adopted)
+        _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))
+
+    def shut_down(self, stop_executions: bool = False) -> None:
+        """Ask serve() to return; containers go on unless stop_executions."""
+        self._stop_executions = self._stop_executions or stop_executions
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """From start to shut_down."""
+        await self.start()
+        await self._stopping.wait()
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End the controller; executions are cancelled only where shut_down asked for it."""
+        if self._stop_executions:
+            await asyncio.gather(*(self._cancel(live.execution_id) for live in self._services.live))
+        self._services.changes.close()
+        await self._servers.stop()
+        await self._services.close()
+        _log.info("ended")
+
+    async def _cancel(self, execution_id: str) -> None:
+        live = self._services.live.get(execution_id)
+        try:
+            await self._pauses.cancel(execution_id, "the controller was shut down")
+        except FlowsnapError as error:
+            _log.info("execution %s: %s", execution_id, error)
+        if live is not None and live.cleaning is not None:
+            await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)

@@ -1,0 +1,38 @@
+"""Tells those who watch an execution that something about it changed: they look again, nobody polls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Changes:
+    """One asyncio event per watcher. A slow one misses states in between, never the last, and blocks nobody."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        # The controller is going: watchers look a last time and leave.
+        self.closed = False
+
+    def notify(self, execution_id: str) -> None:
+        for event in self._watchers.get(execution_id, ()):
+            event.set()
+
+    def close(self) -> None:
+        self.closed = True
+        for execution_id in list(self._watchers):
+            self.notify(execution_id)
+
+    @contextmanager
+    def watch(self, execution_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set after each change. Clear it before looking, wait on it afterwards."""
+        event = asyncio.Event()
+        watchers = self._watchers.setdefault(execution_id, set())
+        watchers.add(event)
+        try:
+            yield event
+        finally:
+            watchers.discard(event)
+            if not watchers and self._watchers.get(execution_id) is watchers:
+                del self._watchers[execution_id]

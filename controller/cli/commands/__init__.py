@@ -1,0 +1,1 @@
+"""One module per group of commands; app.py imports the one that was named."""

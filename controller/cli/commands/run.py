@@ -1,0 +1,81 @@
+"""The command run: hand a flow to the controller, and follow it when asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from controller.cli import inputs, options, printer, records, units
+from controller.cli.errors import usage_error
+from controller.cli.options import OutputOption
+from controller.cli.printer import Output, say
+
+app = options.new_app()
+
+_INT32_MAX = 2**31 - 1
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    flow: Annotated[Path, typer.Argument(metavar="FLOW.py", show_default=False, help="The script's file.")],
+    input_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="KEY=VALUE",
+            help="A key of the input; the value is JSON when it parses as that, else text. Repeatable.",
+        ),
+    ] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input-file", metavar="FILE.json", help="The input as JSON; - is standard input.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", "-n", help="The execution's name; else made from the flow's.")] = "",
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Print the log until the end; exit 0, 10 (error) or 11 (cancelled)."),
+    ] = False,
+    image: Annotated[str, typer.Option("--image", help="Container image to run in, instead of the default.")] = "",
+    memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="Memory limit, such as 512m.")] = "",
+    pids: Annotated[
+        int, typer.Option("--pids", metavar="N", show_default=False, help="Limit of processes and threads.")
+    ] = 0,
+    output: OutputOption = Output.table,
+) -> None:
+    """Run a script as an execution in a container of its own. Prints its id."""
+    if not 0 <= pids <= _INT32_MAX:
+        raise usage_error(f"--pids {pids} is no limit: give a number from 1 on, or leave it out for the default")
+    memory_limit_bytes = units.parse_size(memory) if memory else 0
+    script = inputs.read_flow(flow)
+    value = inputs.input_value(input_ or [], input_file)
+
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+    from controller.cli.follow import LogPrinter, follow_log, how_it_ended
+    from controller.cli.progress import waiting
+
+    with connect(options.config(ctx)) as client:
+        with waiting(f"Starting {flow.name}"):
+            execution = client.call(
+                client.executions.CreateExecution,
+                control_pb2.CreateExecutionRequest(
+                    script=script,
+                    flow_name=flow.name,
+                    input_value_json=value,
+                    name=name,
+                    container_image=image,
+                    memory_limit_bytes=memory_limit_bytes,
+                    pids_limit=pids,
+                ),
+            ).execution
+        if follow:
+            say(f"Started {execution.name} ({execution.id})")
+            follow_log(client, execution, LogPrinter(output, ()))
+            raise typer.Exit(how_it_ended(client, execution.id))
+    printer.emit(output, records.record(execution), lambda: printer.result(execution.id))
+    if output is Output.table:
+        say(f"Started {execution.name}: follow it with `snapctl logs -f {execution.name}`")

@@ -1,0 +1,170 @@
+"""Commands on savepoints: the list, and the group savepoint create, show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controller.cli import options, printer, records, units
+from controller.cli.completion import complete_savepoint_name, complete_savepoint_number
+from controller.cli.errors import usage_error
+from controller.cli.options import ExecutionArgument, OutputOption
+from controller.cli.printer import Column, Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from flowsnap.v1 import control_pb2, types_pb2
+
+app = options.new_app()
+group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Take or show one savepoint.")
+app.add_typer(group, name="savepoint")
+
+IdOption = Annotated[
+    str,
+    typer.Option(
+        "--id",
+        metavar="NUMBER|ID",
+        autocompletion=complete_savepoint_number,
+        help="Its number within the execution, or its global id.",
+    ),
+]
+NameOption = Annotated[
+    str,
+    typer.Option("--name", "-n", autocompletion=complete_savepoint_name, help="The newest savepoint of this name."),
+]
+
+
+@app.command()
+def savepoints(ctx: typer.Context, execution: ExecutionArgument, output: OutputOption = Output.table) -> None:
+    """List an execution's savepoints.
+
+    * marks the newest one on the present branch: what happens now goes on from there.
+    """
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+
+    with connect(options.config(ctx)) as client:
+        branch = client.call(
+            client.executions.GetExecution, control_pb2.GetExecutionRequest(execution=execution)
+        ).execution.branch
+        found = client.call(
+            client.savepoints.ListSavepoints, control_pb2.ListSavepointsRequest(execution=execution)
+        ).savepoints
+    head = max((one.number for one in found if one.branch == branch), default=0)
+    printer.emit(
+        output,
+        {"savepoints": [{**records.record(one), "head": one.number == head} for one in found]},
+        lambda: _table(found, head),
+    )
+
+
+@group.command()
+def create(
+    ctx: typer.Context,
+    execution: ExecutionArgument,
+    name: Annotated[str, typer.Option("--name", "-n", help="A name to load it by.")] = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Take a savepoint of a running execution now, wherever it stands."""
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+    from controller.cli.progress import waiting
+
+    with connect(options.config(ctx)) as client, waiting(f"Taking a savepoint of {execution}"):
+        savepoint = client.call(
+            client.savepoints.CreateSavepoint, control_pb2.CreateSavepointRequest(execution=execution, name=name)
+        ).savepoint
+    printer.emit(output, records.record(savepoint), lambda: printer.result(str(savepoint.number)))
+
+
+@group.command()
+def show(
+    ctx: typer.Context,
+    execution: ExecutionArgument,
+    id_: IdOption = "",
+    name: NameOption = "",
+    output: OutputOption = Output.table,
+) -> None:
+    """Show one savepoint of an execution."""
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+
+    chosen = selector(execution, id_, name)
+    with connect(options.config(ctx)) as client:
+        savepoint = client.call(
+            client.savepoints.GetSavepoint,
+            control_pb2.GetSavepointRequest(execution=execution, savepoint=chosen),
+        ).savepoint
+    printer.emit(output, records.record(savepoint), lambda: _fields(savepoint))
+
+
+def selector(execution: str, id_: str, name: str) -> control_pb2.SavepointSelector:
+    """The savepoint that --id or --name chose; CliError unless exactly one of them is given."""
+    from flowsnap.v1 import control_pb2
+
+    if bool(id_) == bool(name):
+        how_many = "both --id and --name are given" if id_ else "no savepoint is given"
+        raise usage_error(
+            f"{how_many}: choose one by --id NUMBER or --name NAME; `snapctl savepoints {execution}` lists them"
+        )
+    return control_pb2.SavepointSelector(id=id_) if id_ else control_pb2.SavepointSelector(name=name)
+
+
+def _table(savepoints: Sequence[types_pb2.Savepoint], head: int) -> None:
+    columns = (
+        Column(" "),
+        Column("#", right=True),
+        Column("NAME", flexible=True),
+        Column("KIND"),
+        Column("CALL", flexible=True),
+        Column("WHERE", flexible=True),
+        Column("AGE", right=True),
+        Column("SIZE", right=True),
+        Column("STORED", right=True),
+        Column("FROZEN", right=True),
+        Column("BRANCH", right=True),
+    )
+    rows = [
+        (
+            "*" if one.number == head else "",
+            str(one.number),
+            one.name,
+            records.kind(one),
+            one.call,
+            records.place(one.file, one.line),
+            units.ago(records.moment(one, "created_at")),
+            units.size(one.raw_bytes),
+            units.size(one.stored_bytes),
+            f"{units.milliseconds(one.frozen_us)} ms",
+            str(one.branch),
+        )
+        for one in savepoints
+    ]
+    printer.table(columns, rows)
+
+
+def _fields(savepoint: types_pb2.Savepoint) -> None:
+    moment = records.moment(savepoint, "created_at")
+    where = records.place(savepoint.file, savepoint.line)
+    printer.fields(
+        [
+            ("Number", str(savepoint.number)),
+            ("Name", savepoint.name),
+            ("Id", savepoint.id),
+            ("Execution", savepoint.execution_id),
+            ("Kind", records.kind(savepoint)),
+            ("Call", savepoint.call),
+            ("Where", f"{where} in {savepoint.function}" if savepoint.function else where),
+            ("Created", f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z} ({units.ago(moment)} ago)" if moment else ""),
+            ("Branch", str(savepoint.branch)),
+            ("Parent", savepoint.parent_id),
+            ("Size", f"{units.size(savepoint.raw_bytes)}, {units.size(savepoint.stored_bytes)} added to the store"),
+            ("Frozen", f"{units.milliseconds(savepoint.frozen_us)} ms"),
+            ("Dump", f"{units.milliseconds(savepoint.dump_us)} ms"),
+        ]
+    )

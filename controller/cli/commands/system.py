@@ -1,0 +1,56 @@
+"""Commands on the controller as a whole: info, gc."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from controller.cli import options, printer, records, units
+from controller.cli.options import OutputOption
+from controller.cli.printer import Output
+
+app = options.new_app()
+
+
+@app.command()
+def info(ctx: typer.Context, output: OutputOption = Output.table) -> None:
+    """Show the controller's version, folder, store size and counts."""
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+
+    with connect(options.config(ctx)) as client:
+        response = client.call(client.system.GetSystemInfo, control_pb2.GetSystemInfoRequest())
+    pairs = [
+        ("Version", response.version),
+        ("Data directory", response.data_dir),
+        ("Process", str(response.pid)),
+        ("Image", response.container_image),
+        ("Store", units.size(response.store_bytes)),
+        ("Executions", f"{response.executions}, {response.running} of them running or waiting"),
+        ("Savepoints", str(response.savepoints)),
+    ]
+    printer.emit(output, records.record(response), lambda: printer.fields(pairs))
+
+
+@app.command()
+def gc(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Remove from the store what no savepoint needs.
+
+    Safe while executions run.
+    """
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+    from controller.cli.progress import waiting
+
+    with connect(options.config(ctx)) as client, waiting("Collecting garbage"):
+        response = client.call(client.system.CollectGarbage, control_pb2.CollectGarbageRequest(dry_run=dry_run))
+    verb = "would free" if dry_run else "freed"
+    text = f"{verb} {units.size(response.removed_bytes)} in {response.removed_packs} packs"
+    printer.emit(output, records.record(response), lambda: printer.result(text))

@@ -1,0 +1,107 @@
+"""An execution's container: its folder, its start, and the wait for its agent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from controller.endings import Endings
+from controller.errors import FlowsnapError, Internal, Unavailable
+from controller.live import ATTACH_LIMIT_S, Live
+from controller.model import Execution, Status
+from controller.ports import ContainerSpec
+from controller.services import Services
+
+T = TypeVar("T")
+
+Mode = Literal["start", "restore"]
+
+
+class Containers:
+    """Starts containers; Endings lets them go."""
+
+    def __init__(self, services: Services, endings: Endings) -> None:
+        self._services = services
+        self._endings = endings
+
+    async def start(self, execution: Execution, mode: Mode, branch: int) -> None:
+        """A container whose agent starts the script, or waits for a savepoint to restore.
+
+        Raises what Launcher.start raises, and Unavailable when its folder can't be made.
+        """
+        services = self._services
+        spec = ContainerSpec(
+            execution.id,
+            execution.container_image,
+            services.agent_dir(execution.id),
+            execution.memory_limit_bytes,
+            execution.pids_limit,
+        )
+        await services.in_file(self._prepare_folder, spec.agent_dir, execution.id, mode, branch)
+        await services.launcher.start(spec)
+
+    def begin(self, live: Live, execution: Execution) -> None:
+        """Start the script in the background; a start that fails ends the execution with the words."""
+        live.starting = self._services.background(self._begin(live, execution), f"starting {execution.id}")
+
+    def watch(self, live: Live) -> None:
+        live.watching = self._services.background(
+            self._endings.watch_container(live), f"watching the container of {live.execution_id}"
+        )
+
+    async def unless_it_ends(self, live: Live, work: Awaitable[T]) -> T:
+        """The result of work that needs the container. Raises Internal when that ends meanwhile."""
+        working = asyncio.ensure_future(work)
+        watching = asyncio.ensure_future(self._services.launcher.wait_end(live.execution_id))
+        try:
+            await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return await working
+            end = await watching
+            why = "out of memory: raise its memory limit" if end.oom_killed else f"exit status {end.exit_status}"
+            raise Internal(f"execution {live.execution_id}: its new container ended: {why}")
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+
+    async def _begin(self, live: Live, execution: Execution) -> None:
+        try:
+            await self.start(execution, "start", execution.branch)
+        except Exception as error:  # noqa: BLE001  whatever it was: the execution has to hear of it
+            words = str(error) if isinstance(error, FlowsnapError) else f"{type(error).__name__}: {error}"
+            await self._endings.end(live, Status.ENDED_ERROR, f"its container could not be started: {words}")
+            return
+        self.watch(live)
+        self._services.background(self._expect_agent(live), f"waiting for the agent of {live.execution_id}")
+
+    async def _expect_agent(self, live: Live) -> None:
+        try:
+            await live.agent(ATTACH_LIMIT_S)
+        except Unavailable as error:
+            await self._endings.end(live, Status.ENDED_ERROR, str(error))
+
+    def _prepare_folder(self, folder: Path, execution_id: str, mode: Mode, branch: int) -> None:
+        """A fresh folder. The mode 0700 keeps the token from other users of the host."""
+        settings = {
+            "execution_id": execution_id,
+            "token": self._services.tokens.token(execution_id),
+            "mode": mode,
+            "branch": branch,
+            "on_store_full": self._services.config.on_store_full,
+        }
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+            (folder / "spool").mkdir(mode=0o700, parents=True)
+            folder.chmod(0o700)
+            descriptor = os.open(folder / "agent.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(settings, file)
+        except OSError as error:
+            raise Unavailable(f"execution {execution_id}: its folder {folder} can't be made: {error}") from error

@@ -1,0 +1,180 @@
+"""Records of executions and of the flows they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy.engine import Connection
+
+from controller.db.engine import Transactions
+from controller.db.schema import executions, flows, savepoints
+from controller.db.upsert import insert_or_keep
+from controller.errors import NotFound
+from controller.model import Execution, Flow, Json, Status
+
+_COLUMNS = [executions.c[field.name] for field in fields(Execution)]
+_MAX_CHAR = "\U0010ffff"
+
+_INSERT = insert(executions)
+SELECT_EXECUTION = select(*_COLUMNS).where(executions.c.id == bindparam("key"))
+_SELECT_MANY = select(*_COLUMNS).order_by(executions.c.created_at.desc(), executions.c.id.desc())
+_SELECT_REFERENCED = _SELECT_MANY.where(
+    or_(
+        and_(executions.c.id >= bindparam("first"), executions.c.id < bindparam("last")),
+        executions.c.name == bindparam("first"),
+    )
+)
+_SELECT_CREATED = select(executions.c.created_at).where(executions.c.id == bindparam("key"))
+_SELECT_FLOW = select(flows.c.name, flows.c.version, flows.c.script).where(flows.c.version == bindparam("key"))
+_SET_STATUS = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"), executions.c.status.in_(bindparam("expected", expanding=True)))
+    .values(
+        status=bindparam("new_status"),
+        message=func.coalesce(bindparam("new_message", type_=executions.c.message.type), executions.c.message),
+        started_at=func.coalesce(
+            executions.c.started_at, bindparam("new_started_at", type_=executions.c.started_at.type)
+        ),
+        ended_at=bindparam("new_ended_at"),
+    )
+)
+_SET_FIELDS = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"))
+    .values(
+        message=func.coalesce(bindparam("new_message", type_=executions.c.message.type), executions.c.message),
+        output_value=func.coalesce(
+            bindparam("new_output_value", type_=executions.c.output_value.type), executions.c.output_value
+        ),
+    )
+)
+SET_LAST_CALL = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"))
+    .values(last_call=bindparam("new_name"), last_file=bindparam("new_file"), last_line=bindparam("new_line"))
+)
+_DELETE = delete(executions).where(executions.c.id == bindparam("key"))
+_COUNTS = select(
+    func.count(),
+    func.coalesce(func.sum(case((executions.c.status.in_([s for s in Status if s.ended]), 0), else_=1)), 0),
+    select(func.count()).select_from(savepoints).scalar_subquery(),
+).select_from(executions)
+
+
+def execution_from(row: Sequence[Any]) -> Execution:
+    return Execution(*row)
+
+
+def read_execution(connection: Connection, execution_id: str) -> Execution:
+    """Within a transaction. Raises NotFound."""
+    row = connection.execute(SELECT_EXECUTION, {"key": execution_id}).first()
+    if row is None:
+        raise missing_execution(execution_id)
+    return execution_from(row)
+
+
+def missing_execution(execution_id: str) -> NotFound:
+    return NotFound(f"execution {execution_id}: there is no such record; it may have been deleted meanwhile")
+
+
+class ExecutionRecords(Transactions):
+    """Executions and flows."""
+
+    def add_execution(self, execution: Execution, flow: Flow) -> None:
+        """Record both; a flow version that exists already stays as it is. Raises AlreadyExists for a used id."""
+        values = {field.name: getattr(execution, field.name) for field in fields(Execution)}
+        with self._writing() as connection:
+            connection.execute(
+                insert_or_keep(connection.dialect.name, flows),
+                {"version": flow.version, "name": flow.name, "script": flow.script.encode()},
+            )
+            connection.execute(_INSERT, values)
+
+    def execution(self, execution_id: str) -> Execution | None:
+        with self._reading() as connection:
+            row = connection.execute(SELECT_EXECUTION, {"key": execution_id}).first()
+        return None if row is None else execution_from(row)
+
+    def find_executions(self, reference: str) -> Sequence[Execution]:
+        """All whose id equals or starts with the reference, or whose name equals it; newest first."""
+        if not reference:
+            return []
+        with self._reading() as connection:
+            rows = connection.execute(_SELECT_REFERENCED, {"first": reference, "last": reference + _MAX_CHAR}).all()
+        return [execution_from(row) for row in rows]
+
+    def list_executions(
+        self, statuses: Sequence[Status], flow_name: str, limit: int, before: str
+    ) -> Sequence[Execution]:
+        """Newest first. No statuses: any; empty flow_name: any; before: the id after which to go on.
+
+        Raises NotFound when the execution that before names was deleted meanwhile.
+        """
+        query = _SELECT_MANY.limit(limit)
+        if statuses:
+            query = query.where(executions.c.status.in_(statuses))
+        if flow_name:
+            query = query.where(executions.c.flow_name == flow_name)
+        with self._reading() as connection:
+            if before:
+                created_at = connection.execute(_SELECT_CREATED, {"key": before}).scalar()
+                if created_at is None:
+                    raise NotFound(f"execution {before}, where this page begins, is gone: list from the start again")
+                query = query.where(
+                    or_(
+                        executions.c.created_at < created_at,
+                        and_(executions.c.created_at == created_at, executions.c.id < before),
+                    )
+                )
+            return [execution_from(row) for row in connection.execute(query).all()]
+
+    def flow(self, version: str) -> Flow | None:
+        with self._reading() as connection:
+            row = connection.execute(_SELECT_FLOW, {"key": version}).first()
+        return None if row is None else Flow(name=row.name, version=row.version, script=row.script.decode())
+
+    def set_status(
+        self, execution_id: str, expected: Sequence[Status], status: Status, message: str | None = None
+    ) -> bool:
+        """Compare and set; sets started_at on the first RUNNING, ended_at on an ended status (cleared otherwise).
+
+        message None leaves it. False: the status was none of the expected ones, and nothing changed.
+        """
+        now = self._now()
+        values = {
+            "key": execution_id,
+            "expected": list(expected),
+            "new_status": status,
+            "new_message": message,
+            "new_started_at": now if status is Status.RUNNING else None,
+            "new_ended_at": now if status.ended else None,
+        }
+        with self._writing() as connection:
+            return connection.execute(_SET_STATUS, values).rowcount == 1
+
+    def set_fields(self, execution_id: str, *, message: str | None = None, output_value: Json | None = None) -> None:
+        """None leaves a field as it is. Raises NotFound."""
+        self._update(_SET_FIELDS, execution_id, {"new_message": message, "new_output_value": output_value})
+
+    def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None:
+        """Raises NotFound."""
+        self._update(SET_LAST_CALL, execution_id, {"new_name": name, "new_file": file, "new_line": line})
+
+    def delete_execution(self, execution_id: str) -> None:
+        """With its savepoints, calls, loads and log; does nothing when there is none."""
+        with self._writing() as connection:
+            connection.execute(_DELETE, {"key": execution_id})
+
+    def counts(self) -> tuple[int, int, int]:
+        """Executions, those not ended, savepoints."""
+        with self._reading() as connection:
+            executions_, running, savepoints_ = connection.execute(_COUNTS).one()
+        return int(executions_), int(running), int(savepoints_)
+
+    def _update(self, statement: Any, execution_id: str, values: dict[str, Any]) -> None:
+        with self._writing() as connection:
+            if connection.execute(statement, {"key": execution_id, **values}).rowcount == 0:
+                raise missing_execution(execution_id)

@@ -1,0 +1,71 @@
+"""Records that flows find by name: connections, settings, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Table, bindparam, delete, select
+
+from controller.db.engine import Transactions
+from controller.db.schema import connections, files, settings
+from controller.db.upsert import insert_or_replace
+from controller.model import Connection, Json
+
+_SELECT_CONNECTIONS = select(connections.c.name, connections.c.connector_type, connections.c.value).order_by(
+    connections.c.name
+)
+_SELECT_CONNECTION = _SELECT_CONNECTIONS.where(connections.c.name == bindparam("key"))
+_SELECT_SETTING = select(settings.c.value).where(settings.c.name == bindparam("key"))
+_SELECT_FILE = select(files.c.content).where(files.c.name == bindparam("key"))
+
+
+class NamedRecords(Transactions):
+    """Connections, settings and files. Saving replaces; deleting says with False that there was none."""
+
+    def save_connection(self, connection: Connection) -> None:
+        self._replace(
+            connections,
+            {"name": connection.name, "connector_type": connection.connector_type, "value": connection.value},
+        )
+
+    def connection(self, name: str) -> Connection | None:
+        with self._reading() as connection:
+            row = connection.execute(_SELECT_CONNECTION, {"key": name}).first()
+        return None if row is None else Connection(*row)
+
+    def connections(self) -> Sequence[Connection]:
+        """By name."""
+        with self._reading() as connection:
+            return [Connection(*row) for row in connection.execute(_SELECT_CONNECTIONS)]
+
+    def delete_connection(self, name: str) -> bool:
+        return self._delete(connections, name)
+
+    def setting(self, name: str) -> Json | None:
+        with self._reading() as connection:
+            return connection.execute(_SELECT_SETTING, {"key": name}).scalar()
+
+    def save_setting(self, name: str, value: Json) -> None:
+        self._replace(settings, {"name": name, "value": value})
+
+    def delete_setting(self, name: str) -> bool:
+        return self._delete(settings, name)
+
+    def file(self, name: str) -> bytes | None:
+        with self._reading() as connection:
+            return connection.execute(_SELECT_FILE, {"key": name}).scalar()
+
+    def save_file(self, name: str, content: bytes) -> None:
+        self._replace(files, {"name": name, "content": content})
+
+    def delete_file(self, name: str) -> bool:
+        return self._delete(files, name)
+
+    def _replace(self, table: Table, values: dict[str, Any]) -> None:
+        with self._writing() as connection:
+            connection.execute(insert_or_replace(connection.dialect.name, table), values)
+
+    def _delete(self, table: Table, name: str) -> bool:
+        with self._writing() as connection:
+            return connection.execute(delete(table).where(table.c.name == name)).rowcount == 1

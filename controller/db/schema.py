@@ -1,0 +1,186 @@
+"""The tables. A change here needs a revision in migrations/versions and its number in REVISION."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from controller.db.types import CleanText, EnumText, IdText, Micros, NameTuple
+from controller.model import SavepointKind, Status
+
+# The newest revision: lets a start skip Alembic when the database is there already.
+REVISION = "0001"
+
+# Constraint names are fixed so that later revisions can drop them on every engine.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _owner(*, primary_key: bool = False) -> Column[str]:
+    return Column(
+        "execution_id",
+        IdText,
+        ForeignKey("executions.id", ondelete="CASCADE"),
+        primary_key=primary_key,
+        nullable=False,
+    )
+
+
+flows = Table(
+    "flows",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("script", LargeBinary, nullable=False),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", IdText, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("status", EnumText(Status), nullable=False, index=True),
+    Column("message", CleanText, nullable=False),
+    Column("flow_name", Text, nullable=False),
+    Column("flow_version", Text, ForeignKey("flows.version"), nullable=False),
+    Column("input_value", LargeBinary, nullable=False),
+    Column("output_value", LargeBinary, nullable=False),
+    Column("container_image", Text, nullable=False),
+    Column("memory_limit_bytes", BigInteger, nullable=False),
+    Column("pids_limit", Integer, nullable=False),
+    Column("token_hash", Text, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("started_at", Micros),
+    Column("ended_at", Micros),
+    Column("branch", Integer, nullable=False),
+    # No foreign key: it would close a circle with savepoints, and both go in one delete.
+    Column("head_savepoint_id", IdText),
+    Column("savepoint_count", Integer, nullable=False),
+    Column("last_call", Text, nullable=False),
+    Column("last_file", Text, nullable=False),
+    Column("last_line", Integer, nullable=False),
+    Column("load_count", Integer, nullable=False),
+    Column("script_load_count", Integer, nullable=False),
+    Column("log_count", BigInteger, nullable=False, default=0),
+    Index(None, "created_at", "id"),
+)
+
+savepoints = Table(
+    "savepoints",
+    metadata,
+    Column("id", IdText, primary_key=True),
+    _owner(),
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", EnumText(SavepointKind), nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("parent_id", IdText),
+    Column("seq", BigInteger, nullable=False),
+    Column("call", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("function", Text, nullable=False),
+    Column("open_calls", NameTuple, nullable=False),
+    Column("output_value", LargeBinary, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("raw_bytes", BigInteger, nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False),
+    Column("frozen_us", BigInteger, nullable=False),
+    Column("dump_us", BigInteger, nullable=False),
+    Column("script_loads", Integer, nullable=False),
+    UniqueConstraint("execution_id", "number"),
+    Index(None, "execution_id", "branch", "seq"),
+)
+
+# state: OPEN, then DONE (the outcome columns hold) or ABANDONED (its branch was left).
+calls = Table(
+    "calls",
+    metadata,
+    _owner(primary_key=True),
+    Column("branch", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("args", LargeBinary, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("function", Text, nullable=False),
+    Column("started_at", Micros, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("redo_of_savepoint_id", IdText, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("value", LargeBinary),
+    Column("error_type", Text),
+    Column("error_message", CleanText),
+    Column("halt", Boolean),
+    Column("ends", Boolean),
+)
+
+loads = Table(
+    "loads",
+    metadata,
+    # Order of recording; times of two loads may be equal.
+    Column("ordinal", Integer, primary_key=True),
+    Column("id", IdText, nullable=False, unique=True),
+    _owner(),
+    Column("savepoint_id", IdText, nullable=False),
+    Column("before_savepoint_id", IdText),
+    Column("before_status", EnumText(Status), nullable=False),
+    Column("before_message", CleanText, nullable=False),
+    Column("before_output_value", LargeBinary, nullable=False),
+    Column("before_ended_at", Micros),
+    Column("branch_from", Integer, nullable=False),
+    Column("branch_to", Integer, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("undone", Boolean, nullable=False),
+    Index(None, "execution_id"),
+)
+
+log_lines = Table(
+    "log_lines",
+    metadata,
+    _owner(primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", Micros, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("text", CleanText, nullable=False),
+)
+
+connections = Table(
+    "connections",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("connector_type", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)

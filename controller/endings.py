@@ -1,0 +1,103 @@
+"""The end of an execution: recorded first, then its process tree and its container go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+
+from controller.errors import FlowsnapError
+from controller.live import Live
+from controller.model import Status
+from controller.ports import ContainerEnd, Database
+from controller.services import NOT_ENDED, Services
+
+# How long an agent may take to kill its tree and hand over the last log lines before its container is removed.
+AGENT_FAREWELL_S = 2.0
+_ENGINE_RETRY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Endings:
+    """Ends executions, whoever asks: the flow, an operator, a container that died."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def end(self, live: Live, status: Status, message: str, *, branch: int | None = None) -> bool:
+        """Record the end and let the container go. branch: end only what still runs on it.
+
+        False: it had ended, or a load took it elsewhere, before.
+        """
+        async with self._services.live.lock(live.execution_id):
+            if branch is not None and live.branch != branch:
+                return False
+            return await self.end_locked(live, status, message)
+
+    async def end_locked(self, live: Live, status: Status, message: str) -> bool:
+        """As end, for those who hold the execution's lock."""
+        if live.ended.is_set():
+            return False
+        services, execution_id = self._services, live.execution_id
+        ended = await services.db(Database.set_status, execution_id, NOT_ENDED, status, message)
+        live.cancel_calls()
+        await services.db(Database.abandon_calls, execution_id, live.branch)
+        self.release(live)
+        _log.info("execution %s: %s", execution_id, status)
+        return ended
+
+    def release(self, live: Live) -> None:
+        """Let the container of an execution go that is recorded as ended."""
+        live.ended.set()
+        self._services.changes.notify(live.execution_id)
+        live.cleaning = self._services.background(
+            self._clean_up(live), f"removing the container of {live.execution_id}"
+        )
+
+    async def watch_container(self, live: Live) -> None:
+        """End the execution when its container ends without a word."""
+        end = await self._container_end(live.execution_id)
+        if live.ended.is_set():
+            return
+        await self.end(live, Status.ENDED_ERROR, await self._container_words(end))
+
+    async def _container_end(self, execution_id: str) -> ContainerEnd:
+        while True:
+            try:
+                return await self._services.launcher.wait_end(execution_id)
+            except Exception as error:  # noqa: BLE001  the engine may be restarting: containers outlive it
+                _log.warning("execution %s: watching its container: %s; trying again", execution_id, error)
+                await asyncio.sleep(_ENGINE_RETRY_S)
+
+    async def _container_words(self, end: ContainerEnd) -> str:
+        if end.oom_killed:
+            return "out of memory: its container was killed at its limit; run it with a higher memory limit"
+        try:
+            tail = (await self._services.launcher.tail(end.execution_id)).strip()
+        except FlowsnapError as error:
+            tail = str(error)
+        words = f"its container ended: exit status {end.exit_status}; load a savepoint to go on from there"
+        return f"{words}\nThe last lines of its agent:\n{tail}" if tail else words
+
+    async def _clean_up(self, live: Live) -> None:
+        services, execution_id = self._services, live.execution_id
+        try:
+            if live.starting is not None:
+                await asyncio.gather(live.starting, return_exceptions=True)
+            if live.link is not None:
+                await live.link.stop()
+                try:
+                    async with asyncio.timeout(AGENT_FAREWELL_S):
+                        await live.detached.wait()
+                except TimeoutError:
+                    _log.info("execution %s: its agent did not end by itself; removing its container", execution_id)
+            if live.watching is not None:
+                live.watching.cancel()
+            await services.launcher.remove(execution_id)
+            # Commits read the spool folder; they end soon, because one that waits for room sees the end.
+            await asyncio.gather(*live.commits.values(), return_exceptions=True)
+            await services.in_file(shutil.rmtree, services.agent_dir(execution_id), ignore_errors=True)
+        finally:
+            services.live.drop(live)
+            services.changes.notify(execution_id)

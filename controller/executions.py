@@ -1,0 +1,160 @@
+"""Executions: created, found, listed, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from controller.containers import Containers
+from controller.endings import Endings
+from controller.errors import FailedPrecondition, InvalidArgument, NotFound
+from controller.ids import new_id
+from controller.model import NULL, Execution, Flow, Json, Savepoint, Status
+from controller.ports import Database
+from controller.savepoints import Savepoints
+from controller.services import Services
+from controller.tokens import token_hash
+from controller.values import MAX_NAME_CHARACTERS, checked_flow_name, checked_json, checked_name, checked_script
+
+DEFAULT_PAGE = 100
+LARGEST_PAGE = 1000
+# Docker refuses less.
+_SMALLEST_MEMORY_BYTES = 6 * 1024 * 1024
+_AMBIGUOUS_LISTED = 5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """What to run. Empty texts and zeros stand for the defaults; the input value is JSON, empty for null."""
+
+    script: str
+    flow_name: str = ""
+    input_value: Json = b""
+    name: str = ""
+    container_image: str = ""
+    memory_limit_bytes: int = 0
+    pids_limit: int = 0
+
+
+class Executions:
+    """All executions, running or not."""
+
+    def __init__(self, services: Services, savepoints: Savepoints, containers: Containers, endings: Endings) -> None:
+        self._services = services
+        self._savepoints = savepoints
+        self._containers = containers
+        self._endings = endings
+
+    async def create(self, new: NewExecution) -> Execution:
+        """Record it and start its container in the background.
+
+        Raises InvalidArgument for what can't be run, NotFound for an unknown container image, Unavailable.
+        """
+        services, config = self._services, self._services.config
+        flow_name = checked_flow_name(new.flow_name or "flow.py")
+        script = checked_script(new.script, flow_name)
+        input_value = checked_json(new.input_value, "the input value", config.max_value_bytes)
+        if new.pids_limit < 0 or new.memory_limit_bytes < 0 or 0 < new.memory_limit_bytes < _SMALLEST_MEMORY_BYTES:
+            raise InvalidArgument(
+                f"memory limit {new.memory_limit_bytes} bytes, pids limit {new.pids_limit}: give at least"
+                f" {_SMALLEST_MEMORY_BYTES} bytes and 1 process, or 0 for the default"
+            )
+        if new.name:
+            checked_name(new.name, "the execution's name")
+        image = await services.launcher.resolve_image(new.container_image or config.container_image)
+        execution_id = new_id()
+        flow = Flow(flow_name, hashlib.sha256(script.encode()).hexdigest(), script)
+        execution = Execution(
+            id=execution_id,
+            name=new.name or _default_name(flow_name, execution_id),
+            status=Status.NEW,
+            message="",
+            flow_name=flow.name,
+            flow_version=flow.version,
+            input_value=input_value,
+            output_value=NULL,
+            container_image=image,
+            memory_limit_bytes=new.memory_limit_bytes or config.memory_limit_bytes,
+            pids_limit=new.pids_limit or config.pids_limit,
+            token_hash=token_hash(services.tokens.token(execution_id)),
+            created_at=services.clock.now(),
+        )
+        await services.db(Database.add_execution, execution, flow)
+        self._containers.begin(services.live.add(execution), execution)
+        _log.info("execution %s: created, %s", execution_id, flow.name)
+        return execution
+
+    async def find(self, reference: str) -> Execution:
+        """By id, name (the newest of that name) or unique id prefix. Raises NotFound, InvalidArgument."""
+        if not reference:
+            raise InvalidArgument("no execution was named; give its id, the beginning of its id, or its name")
+        found = await self._services.db(Database.find_executions, reference)
+        for matches in (
+            [execution for execution in found if execution.id == reference],
+            [execution for execution in found if execution.name == reference],
+        ):
+            if matches:
+                return matches[0]
+        if len(found) > 1:
+            ids = ", ".join(execution.id for execution in found[:_AMBIGUOUS_LISTED])
+            raise InvalidArgument(
+                f"{len(found)} executions have ids that begin with {reference!r} ({ids}...); say more"
+            )
+        if not found:
+            raise NotFound(f"there is no execution with the id or the name {reference!r}; list the executions")
+        return found[0]
+
+    async def script(self, execution: Execution) -> str:
+        flow = await self._services.db(Database.flow, execution.flow_version)
+        return "" if flow is None else flow.script
+
+    async def list(
+        self, statuses: Sequence[Status], flow_name: str, page_size: int, page_token: str
+    ) -> tuple[Sequence[Execution], str]:
+        """Newest first, with the token of the next page, empty on the last. Raises InvalidArgument."""
+        if page_size < 0:
+            raise InvalidArgument(f"page size {page_size}: give at least 1, or 0 for {DEFAULT_PAGE}")
+        size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
+        found = await self._services.db(Database.list_executions, statuses, flow_name, size + 1, page_token)
+        return found[:size], found[size - 1].id if len(found) > size else ""
+
+    async def delete(self, execution_id: str, *, force: bool) -> None:
+        """Remove it with its savepoints and its log. Raises FailedPrecondition when it runs and force is not given."""
+        await asyncio.shield(self._services.background(self._delete(execution_id, force), f"delete of {execution_id}"))
+
+    async def _delete(self, execution_id: str, force: bool) -> None:
+        services = self._services
+        async with services.live.lock(execution_id):
+            execution = await services.execution(execution_id)
+            live = services.live.get(execution_id)
+            if not execution.status.ended and not force:
+                raise FailedPrecondition(
+                    f"execution {execution.name!r} is {execution.status}; cancel it first, or delete it with force"
+                )
+            if live is not None:
+                await self._endings.end_locked(live, Status.ENDED_CANCELLED, "deleted")
+                if live.cleaning is not None:
+                    # With the container every source of further savepoints is gone.
+                    await asyncio.gather(live.cleaning, return_exceptions=True)
+            savepoints = await self._savepoints.list(execution_id)
+            # Rows first: an image without a row is garbage, a row without an image would be a promise not kept.
+            await services.db(Database.delete_execution, execution_id)
+            await services.in_store(_delete_images, services, savepoints)
+        services.changes.notify(execution_id)
+        _log.info("execution %s: deleted", execution_id)
+
+
+def _delete_images(services: Services, savepoints: Sequence[Savepoint]) -> None:
+    for savepoint in savepoints:
+        services.store.delete(savepoint.id)
+
+
+def _default_name(flow_name: str, execution_id: str) -> str:
+    tail = execution_id[-4:]
+    return f"{PurePath(flow_name).stem[: MAX_NAME_CHARACTERS - 1 - len(tail)]}-{tail}"

@@ -1,0 +1,1 @@
+"""What each call of the Flow-API does, one module per group."""

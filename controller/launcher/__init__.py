@@ -1,0 +1,1 @@
+"""Placing executions' containers."""

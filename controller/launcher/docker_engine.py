@@ -1,0 +1,136 @@
+"""One Docker engine, blocking: what is asked of it, and how the answers are read."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from docker import APIClient, errors
+from docker.constants import DEFAULT_UNIX_SOCKET
+from docker.utils import kwargs_from_env
+
+from controller.config import Config
+from controller.errors import NotFound
+from controller.launcher.docker_container import EXECUTION_LABEL, container_name, create_options, data_dir_label
+from controller.launcher.docker_errors import DOCKER_ERRORS, translated
+from controller.launcher.docker_events import DockerEvents
+from controller.ports import ContainerEnd, ContainerSpec
+
+_TIMEOUT_S = 60
+_TAIL_LINES = 20
+_ENDED_STATES = ("exited", "dead", "removing")
+
+
+class DockerEngine:
+    """The containers of one controller. Thread-safe; connects with the first request."""
+
+    def __init__(self, config: Config, entrypoint: Sequence[str] | None, connections: int) -> None:
+        """connections: how many requests go on at once."""
+        self._config = config
+        self._entrypoint = entrypoint
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._connected: APIClient | None = None
+        self.events = DockerEvents(self._connect, data_dir_label(config))
+
+    def close(self) -> None:
+        """Containers go on."""
+        self.events.close()
+        with self._lock:
+            if self._connected is not None:
+                self._connected.close()
+
+    def start(self, spec: ContainerSpec) -> None:
+        name = container_name(spec.execution_id)
+        # From before the start on, so that no OOM kill is missed.
+        self.events.start()
+        with self._asking(f"container {name} of image {spec.image}: create") as client:
+            created = client.create_container(**create_options(client, spec, self._config, self._entrypoint))
+        self.events.follow(spec.execution_id, created["Id"])
+        try:
+            with self._asking(f"container {name} of image {spec.image}: start") as client:
+                client.start(created["Id"])
+        except BaseException:
+            self.remove(spec.execution_id)
+            raise
+
+    def remove(self, execution_id: str) -> None:
+        name = container_name(execution_id)
+        with self._asking(f"container {name}: remove") as client:
+            try:
+                client.remove_container(name, force=True, v=True)
+            except errors.NotFound:
+                pass
+            except errors.APIError as error:
+                # Somebody else is removing it: that will do.
+                if error.status_code != HTTPStatus.CONFLICT:
+                    raise
+        self.events.forget(execution_id)
+
+    def look(self, execution_id: str) -> tuple[ContainerEnd, bool]:
+        """How the container stands, and whether it still runs; exit_status is -1 for one that nobody saw end."""
+        name = container_name(execution_id)
+        try:
+            with self._asking(f"container {name}: inspect") as client:
+                state = client.inspect_container(name)["State"]
+        except NotFound:
+            state = {"Status": "dead", "ExitCode": -1, "OOMKilled": False}
+        exit_status, oom = self.events.seen(execution_id)
+        end = ContainerEnd(
+            execution_id=execution_id,
+            exit_status=int(state["ExitCode"]) if exit_status is None else exit_status,
+            # The flag is about the first process; a process below it that was killed shows as an event alone.
+            oom_killed=bool(state["OOMKilled"]) or oom,
+        )
+        return end, state["Status"] not in _ENDED_STATES
+
+    def image_id(self, image: str) -> str:
+        with self._asking(f"image {image}: inspect") as client:
+            return str(client.inspect_image(image)["Id"])  # type: ignore[no-untyped-call]
+
+    def tail(self, execution_id: str) -> str:
+        name = container_name(execution_id)
+        try:
+            with self._asking(f"container {name}: read its output") as client:
+                return bytes(client.logs(name, tail=_TAIL_LINES)).decode(errors="replace")
+        except NotFound:
+            return ""
+
+    def executions(self) -> list[str]:
+        with self._asking("list the executions' containers") as client:
+            found = client.containers(all=True, filters={"label": data_dir_label(self._config)})
+        return [container["Labels"][EXECUTION_LABEL] for container in found]
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[APIClient]:
+        """The client; what it raises inside comes out as one of the core's errors. what: the attempt and its object."""
+        try:
+            with self._lock:
+                if self._connected is None:
+                    self._connected = self._connect()
+                client = self._connected
+            yield client
+        except DOCKER_ERRORS as error:
+            raise translated(error, what) from error
+
+    def _connect(self) -> APIClient:
+        # Found as the docker command finds it: DOCKER_HOST, or its socket.
+        where = kwargs_from_env()
+        _try_socket(where.get("base_url", DEFAULT_UNIX_SOCKET))
+        return APIClient(version="auto", timeout=_TIMEOUT_S, max_pool_size=self._connections, **where)
+
+
+def _try_socket(url: str) -> None:
+    """Raises ConnectionError in plain words, where the SDK wraps three exceptions and leaves a socket open."""
+    scheme, _, path = url.partition("://")
+    if not scheme.endswith("unix"):
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_TIMEOUT_S)
+        try:
+            probe.connect("/" + path.lstrip("/"))
+        except OSError as error:
+            raise ConnectionError(f"{path}: {error.strerror or error}") from error

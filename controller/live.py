@@ -1,0 +1,116 @@
+"""What the controller holds in memory of the executions that have, or are about to get, a container."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from controller.errors import Unavailable
+from controller.model import CallKey, Execution, Outcome, Savepoint
+from controller.ports import AgentLink
+
+# A new container's agent has that long; one that was there before only has to find its controller again.
+ATTACH_LIMIT_S = 60.0
+REATTACH_LIMIT_S = 10.0
+
+
+@dataclass(eq=False, slots=True)
+class OpenCall:
+    """A call under way. sleeping: inside its wait."""
+
+    name: str
+    task: asyncio.Task[Outcome]
+    sleeping: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class Live:
+    """One execution from the start of its container until that is gone."""
+
+    execution_id: str
+    branch: int
+    # The tree comes from a savepoint: its agent waits for a restore instead of a script.
+    restoring: bool = False
+    link: AgentLink | None = None
+    criu_version: str = ""
+    # What its agent said when it attached: whether it has a tree, and of which branch.
+    attached_running: bool = False
+    attached_branch: int = 0
+    attached: asyncio.Event = field(default_factory=asyncio.Event)
+    detached: asyncio.Event = field(default_factory=asyncio.Event)
+    # Recorded as ended: the container is going.
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: dict[CallKey, OpenCall] = field(default_factory=dict)
+    # Set while a load is under way: calls of the coming branch wait for it.
+    loading: asyncio.Future[None] | None = None
+    # The newest savepoint on the way that the tree came: most of the next image is found there.
+    head_savepoint_id: str | None = None
+    # By image folder: a repeated commit joins the first.
+    commits: dict[str, asyncio.Task[Savepoint]] = field(default_factory=dict)
+    # The recorded output value, parsed, in a box; None: to be read from the records.
+    output: tuple[Any] | None = None
+    output_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    starting: asyncio.Task[None] | None = None
+    watching: asyncio.Task[None] | None = None
+    cleaning: asyncio.Task[None] | None = None
+    restore_us: int = 0
+    told_store_full: bool = False
+
+    def cancel_calls(self) -> None:
+        """Stop carrying out the open calls, except the one that asks for it."""
+        asking = asyncio.current_task()
+        for call in self.calls.values():
+            if call.task is not asking:
+                call.task.cancel()
+
+    @property
+    def sleeping(self) -> bool:
+        return any(call.sleeping for call in self.calls.values())
+
+    async def agent(self, limit_s: float = REATTACH_LIMIT_S) -> AgentLink:
+        """The link to its agent, once there is one. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.attached.wait()
+        except TimeoutError as error:
+            raise Unavailable(
+                f"execution {self.execution_id}: its agent did not attach within {limit_s:g} s; look at its"
+                " container's log"
+            ) from error
+        if self.link is None:
+            raise Unavailable(f"execution {self.execution_id}: its container ended; try again")
+        return self.link
+
+
+class LiveTable:
+    """All of them by execution id, and a lock per execution."""
+
+    def __init__(self) -> None:
+        self._live: dict[str, Live] = {}
+        # Held by whoever changes which tree an execution has: start, load, pause, end. Gone when nobody holds one.
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, execution_id: str) -> asyncio.Lock:
+        lock = self._locks.get(execution_id)
+        if lock is None:
+            lock = self._locks[execution_id] = asyncio.Lock()
+        return lock
+
+    def add(self, execution: Execution, *, restoring: bool = False) -> Live:
+        live = self._live[execution.id] = Live(
+            execution.id, execution.branch, restoring, head_savepoint_id=execution.head_savepoint_id
+        )
+        return live
+
+    def get(self, execution_id: str) -> Live | None:
+        return self._live.get(execution_id)
+
+    def drop(self, live: Live) -> None:
+        if self._live.get(live.execution_id) is live:
+            del self._live[live.execution_id]
+
+    def __iter__(self) -> Iterator[Live]:
+        return iter(list(self._live.values()))

@@ -1,0 +1,260 @@
+"""Loads: an execution is brought back to a savepoint, beside the tree that runs or in a new container."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from controller.containers import Containers
+from controller.endings import Endings
+from controller.errors import FailedPrecondition, FlowsnapError
+from controller.ids import new_id
+from controller.live import ATTACH_LIMIT_S, Live
+from controller.model import Execution, Load, Savepoint, SavepointKind, Status
+from controller.ports import CommandResult, Database
+from controller.savepoints import DUMP_CALLS, Savepoints, Selector
+from controller.services import Services
+from controller.values import packed
+
+By = Literal["operator", "script", "undo", "recovery"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Who asks for what. branch: refused when the execution left it meanwhile. undoes: the load that is taken back."""
+
+    by: By
+    savepoint: Selector
+    dry_run: bool = False
+    branch: int | None = None
+    undoes: Load | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """What happened, or would happen; before is None on a dry run and for an ended execution. Times in microseconds."""
+
+    execution: Execution
+    savepoint: Savepoint
+    before: Savepoint | None
+    left_behind: int
+    repeated_calls: tuple[str, ...]
+    restore_us: int
+    total_us: int
+
+
+class Loads:
+    """Carries out loads, one at a time per execution. A load that fails leaves the execution as it was."""
+
+    def __init__(self, services: Services, savepoints: Savepoints, containers: Containers, endings: Endings) -> None:
+        self._services = services
+        self._savepoints = savepoints
+        self._containers = containers
+        self._endings = endings
+
+    async def load(self, execution_id: str, request: Request) -> LoadResult:
+        """Goes on when the caller goes away.
+
+        Raises NotFound, FailedPrecondition, DataLoss for a damaged image, Unavailable, Internal with CRIU's words.
+        """
+        return await asyncio.shield(
+            self._services.background(self._load(execution_id, request), f"load of {execution_id}")
+        )
+
+    async def load_locked(self, execution_id: str, request: Request) -> LoadResult:
+        """As load, for those who hold the execution's lock."""
+        began = time.monotonic_ns()
+        services = self._services
+        live = services.live.get(execution_id)
+        execution = await services.execution(execution_id)
+        savepoint = await self._savepoints.resolve(execution, request.savepoint)
+        left_behind = await self._left_behind(execution, savepoint)
+        repeated = tuple(name for name in savepoint.open_calls if name not in DUMP_CALLS)
+        if request.dry_run:
+            await self._savepoints.verify(savepoint)
+            return LoadResult(execution, savepoint, None, left_behind, repeated, 0, _since_us(began))
+        if request.branch is not None and request.branch != execution.branch:
+            raise FailedPrecondition(f"execution {execution_id}: it left branch {request.branch} meanwhile")
+        if live is not None and live.ended.is_set():
+            if live.cleaning is not None:
+                await asyncio.gather(live.cleaning, return_exceptions=True)
+            live = None
+        if live is None:
+            before_id, restored = None, await self._in_new_container(execution, savepoint, request)
+        else:
+            before_id, restored = await self._beside(live, execution, savepoint, request)
+        total_us = _since_us(began)
+        return LoadResult(
+            await services.execution(execution_id),
+            savepoint,
+            None if before_id is None else await services.db(Database.savepoint, before_id),
+            left_behind,
+            repeated,
+            restored.restore_us,
+            total_us,
+        )
+
+    async def _load(self, execution_id: str, request: Request) -> LoadResult:
+        async with self._services.live.lock(execution_id):
+            return await self.load_locked(execution_id, request)
+
+    async def _beside(
+        self, live: Live, execution: Execution, savepoint: Savepoint, request: Request
+    ) -> tuple[str, CommandResult]:
+        """Restore beside the frozen tree. Answers the savepoint of before, too."""
+        services = self._services
+        link = await live.agent()
+        image_dir = f"restore-{new_id()}"
+        folder = services.spool(execution.id) / image_dir
+        try:
+            materialised, saved = await asyncio.gather(
+                self._savepoints.materialise(savepoint, folder),
+                link.savepoint(SavepointKind.BEFORE_LOAD, leave_frozen=True, unless_unchanged=True),
+                return_exceptions=True,
+            )
+            # Both have come to their end: a tree that is thawed now stays so.
+            for outcome in (materialised, saved):
+                if isinstance(outcome, BaseException):
+                    raise outcome  # noqa: TRY301
+            saved = cast("CommandResult", saved)
+            live.loading = asyncio.get_running_loop().create_future()
+            restored = await link.restore(
+                image_dir, savepoint.id, execution.branch + 1, self._restored(execution, savepoint, request)
+            )
+            await self._begin_branch(live, execution, savepoint, request, saved.savepoint_id)
+        except BaseException as error:
+            await self._go_on(live, execution, savepoint, error)
+            raise
+        finally:
+            self._loading_over(live)
+            services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
+        live.restore_us = restored.restore_us
+        return saved.savepoint_id, restored
+
+    async def _in_new_container(self, execution: Execution, savepoint: Savepoint, request: Request) -> CommandResult:
+        """Restore an execution that has no container. Its record stays as it is until that succeeded."""
+        services = self._services
+        live = services.live.add(execution, restoring=True)
+        image_dir = f"restore-{new_id()}"
+        folder = services.spool(execution.id) / image_dir
+        try:
+            await services.launcher.remove(execution.id)
+            await self._containers.start(execution, "restore", execution.branch + 1)
+            _, link = await asyncio.gather(
+                self._savepoints.materialise(savepoint, folder),
+                self._containers.unless_it_ends(live, live.agent(ATTACH_LIMIT_S)),
+            )
+            live.loading = asyncio.get_running_loop().create_future()
+            restoring = link.restore(
+                image_dir, savepoint.id, execution.branch + 1, self._restored(execution, savepoint, request)
+            )
+            restored = await self._containers.unless_it_ends(live, restoring)
+            await self._begin_branch(live, execution, savepoint, request, None)
+        except BaseException as error:
+            self._endings.release(live)
+            self._loading_over(live)
+            if live.cleaning is not None:
+                await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
+            await services.tell(execution.id, f"--- loading savepoint {savepoint.number} failed: {error} ---")
+            raise
+        live.restoring = False
+        live.restore_us = restored.restore_us
+        self._loading_over(live)
+        self._containers.watch(live)
+        services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
+        return restored
+
+    async def _begin_branch(
+        self, live: Live, execution: Execution, savepoint: Savepoint, request: Request, before_id: str | None
+    ) -> None:
+        """Record the load. What the old tree had asked for is called off first: nothing of it is recorded later."""
+        services = self._services
+        load = Load(
+            id=new_id(),
+            execution_id=execution.id,
+            savepoint_id=savepoint.id,
+            before_savepoint_id=before_id,
+            before_status=execution.status,
+            before_message=execution.message,
+            before_output_value=(await services.execution(execution.id)).output_value,
+            before_ended_at=execution.ended_at,
+            branch_from=execution.branch,
+            branch_to=execution.branch + 1,
+            by=request.by,
+            created_at=services.clock.now(),
+        )
+        live.cancel_calls()
+        try:
+            await services.db(Database.begin_branch, load, savepoint, Status.RUNNING, savepoint.output_value)
+        except FlowsnapError as error:
+            # Two truths would be worse than an end: the restored tree goes, each savepoint can still be loaded.
+            if before_id is not None:
+                await self._endings.end_locked(live, Status.ENDED_ERROR, f"a load could not be recorded: {error}")
+            raise
+        live.branch = load.branch_to
+        live.head_savepoint_id = savepoint.id
+        live.output = None
+        await services.db(Database.abandon_calls, execution.id, load.branch_from)
+        if request.undoes is not None:
+            await services.db(Database.mark_undone, request.undoes.id)
+        await services.tell(execution.id, _mark(savepoint, request.by))
+        _log.info("execution %s: loaded savepoint %s by %s", execution.id, savepoint.number, request.by)
+
+    async def _go_on(self, live: Live, execution: Execution, savepoint: Savepoint, error: BaseException) -> None:
+        """After a failed load the old tree goes on, frozen only when it was before."""
+        if live.ended.is_set():
+            return
+        if execution.status is not Status.PAUSED and live.link is not None:
+            try:
+                await live.link.thaw()
+            except FlowsnapError as thawing:
+                _log.warning("execution %s: %s", execution.id, thawing)
+        await self._services.tell(
+            execution.id, f"--- loading savepoint {savepoint.number} failed, the execution goes on: {error} ---"
+        )
+
+    def _loading_over(self, live: Live) -> None:
+        if live.loading is not None:
+            live.loading.set_result(None)
+            live.loading = None
+
+    def _restored(self, execution: Execution, savepoint: Savepoint, request: Request) -> bytes:
+        return packed(
+            {
+                "times": execution.load_count + 1,
+                "savepoint": savepoint.number,
+                "savepoint_id": savepoint.id,
+                "name": savepoint.name,
+                "why": request.by,
+            }
+        )
+
+    async def _left_behind(self, execution: Execution, savepoint: Savepoint) -> int:
+        """How many savepoints on the way to the present are not on the way to this one."""
+        parents = {known.id: known.parent_id for known in await self._savepoints.list(execution.id)}
+
+        def way(tip: str | None) -> list[str]:
+            passed = []
+            while tip is not None:
+                passed.append(tip)
+                tip = parents.get(tip)
+            return passed
+
+        kept = set(way(savepoint.id))
+        return sum(passed not in kept for passed in way(execution.head_savepoint_id))
+
+
+def _since_us(began_ns: int) -> int:
+    return (time.monotonic_ns() - began_ns) // 1000
+
+
+def _mark(savepoint: Savepoint, by: By) -> str:
+    name = f" {savepoint.name!r}" if savepoint.name else ""
+    place = f" (line {savepoint.line}, {savepoint.call})" if savepoint.call else ""
+    return f"--- loaded savepoint {savepoint.number}{name}{place}, by {by} ---"

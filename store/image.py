@@ -1,0 +1,22 @@
+"""What the store says about images: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """What putting an image into the store came to."""
+
+    raw_bytes: int  # all files of the folder
+    stored_bytes: int  # what the store grew by: pack and manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a garbage collection removed, or would remove."""
+
+    removed_packs: int
+    removed_bytes: int
+    removed_manifests: int

@@ -1,0 +1,153 @@
+"""Reading one pack: nothing leaves it that was not verified against the pack's id."""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from zstandard import ZstdDecompressor, ZstdError
+
+from store import pack
+from store.chunk import digest_of
+from store.errors import ImageDamaged, from_os_error
+
+# Packs up to this size are read at once: one system call instead of three or more.
+_WHOLE_BYTES: Final = 512 * 1024
+# Unpacked blocks kept while runs are read in order; runs of equal pages may step back by one.
+_BLOCKS_KEPT: Final = 4
+
+_local = threading.local()
+
+
+def _decompress(data: bytes | memoryview, raw_bytes: int) -> bytes:
+    decompressor: ZstdDecompressor | None = getattr(_local, "decompressor", None)
+    if decompressor is None:
+        decompressor = _local.decompressor = ZstdDecompressor()
+    return decompressor.decompress(data, max_output_size=raw_bytes)
+
+
+class PackReader:
+    """An open pack whose footer matched its id. A context manager.
+
+    Raises ImageDamaged, naming the file, when any byte that is looked at is not what was written.
+    """
+
+    def __init__(self, path: Path, pack_id: bytes) -> None:
+        self._path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise self._damaged("the file is gone") from error
+        except OSError as error:
+            raise from_os_error(f"Pack {path} could not be opened", error) from error
+        try:
+            self._read_footer(pack_id)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    @property
+    def chunks(self) -> Sequence[tuple[int, bytes]]:
+        """Of each chunk its raw bytes and its digest."""
+        return self._footer.chunks
+
+    def read(self, first: int, count: int) -> Iterator[memoryview]:
+        """The bytes of chunks first to first + count, one view per block that they lie in, each chunk verified."""
+        if first + count > len(self._footer.chunks):
+            raise self._damaged(f"it has {len(self._footer.chunks)} chunks, and chunk {first + count - 1} is asked for")
+        number = self._block_number(first)
+        while count:
+            raw, starts = self._unpacked(number)
+            begin = self._first_chunk[number]
+            here = min(count, self._footer.blocks[number].chunks - (first - begin))
+            offsets = starts[first - begin : first - begin + here + 1]
+            for index in range(here):
+                if digest_of(raw[offsets[index] : offsets[index + 1]]) != self._footer.chunks[first + index][1]:
+                    raise self._damaged(f"chunk {first + index} does not match its hash")
+            yield raw[offsets[0] : offsets[-1]]
+            first += here
+            count -= here
+            number += 1
+
+    def _read_footer(self, pack_id: bytes) -> None:
+        size = os.fstat(self._fd).st_size
+        self._whole = self._pread(0, size) if size <= _WHOLE_BYTES else None
+        footer_end = size - pack.TRAILER_BYTES
+        try:
+            footer_bytes = pack.parse_trailer(bytes(self._stored(max(0, footer_end), pack.TRAILER_BYTES)))
+            footer_at = max(0, footer_end - footer_bytes)
+            self._footer = pack.parse_footer(bytes(self._stored(footer_at, footer_end - footer_at)), pack_id)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+        if self._stored(0, len(pack.HEADER)) != pack.HEADER:
+            raise self._damaged(f"it doesn't begin as a pack of format {pack.VERSION} does")
+        blocks = self._footer.blocks
+        self._block_at = list(accumulate((block.stored_bytes for block in blocks), initial=len(pack.HEADER)))
+        if self._block_at[-1] != footer_at:
+            raise self._damaged("its blocks don't fill it")
+        self._first_chunk = list(accumulate((block.chunks for block in blocks), initial=0))
+        self._blocks: dict[int, tuple[memoryview, list[int]]] = {}
+
+    def _block_number(self, chunk: int) -> int:
+        return bisect_right(self._first_chunk, chunk) - 1
+
+    def _unpacked(self, number: int) -> tuple[memoryview, list[int]]:
+        """A block's raw bytes and where each of its chunks starts (and the last one ends)."""
+        if (kept := self._blocks.get(number)) is not None:
+            return kept
+        block = self._footer.blocks[number]
+        stored = self._stored(self._block_at[number], block.stored_bytes)
+        if digest_of(stored) != block.digest:
+            raise self._damaged(f"block {number} does not match its hash")
+        first = self._first_chunk[number]
+        lengths = (length for length, _ in self._footer.chunks[first : first + block.chunks])
+        starts = list(accumulate(lengths, initial=0))
+        try:
+            raw = _decompress(stored, block.raw_bytes)
+        except ZstdError as error:
+            raise self._damaged(f"block {number} can't be unpacked: {error}") from error
+        if len(raw) != block.raw_bytes or starts[-1] != block.raw_bytes:
+            raise self._damaged(f"block {number} unpacks to {len(raw)} bytes, not to those of its chunks")
+        if len(self._blocks) >= _BLOCKS_KEPT:
+            del self._blocks[next(iter(self._blocks))]
+        self._blocks[number] = memoryview(raw), starts
+        return self._blocks[number]
+
+    def _stored(self, offset: int, length: int) -> memoryview:
+        if self._whole is not None:
+            return self._whole[offset : offset + length]
+        return self._pread(offset, length)
+
+    def _pread(self, offset: int, length: int) -> memoryview:
+        parts: list[bytes] = []
+        while length:
+            try:
+                part = os.pread(self._fd, length, offset)
+            except OSError as error:
+                raise from_os_error(f"Pack {self._path} could not be read", error) from error
+            if not part:
+                raise self._damaged(f"it ends at byte {offset}")
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _damaged(self, why: str) -> ImageDamaged:
+        return ImageDamaged(
+            f"Pack {self._path} is damaged: {why}. Savepoints that need it can't be loaded; "
+            "others may be good, and a backup copy of this file restores them."
+        )

@@ -1,0 +1,188 @@
+"""Savepoints, the journal of calls, and loads: the transitions that recovery rests on."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import database_records as records
+import pytest
+
+from controller.db import SqlDatabase
+from controller.errors import FailedPrecondition, NotFound
+from controller.model import CallKey, Outcome, SavepointKind, Status
+
+
+@pytest.fixture(autouse=True)
+def running_execution(database: SqlDatabase) -> None:
+    database.add_execution(records.execution(status=Status.RUNNING), records.FLOW)
+
+
+def test_savepoints_form_a_chain_when_added_one_after_the_other(database: SqlDatabase) -> None:
+    database.set_fields("e1", output_value=b"[1]")
+    first = database.add_savepoint(records.savepoint("s1", number=77, parent_id="none"))
+    second = database.add_savepoint(records.savepoint("s2", seq=2, open_calls=()))
+    assert first == records.savepoint("s1", number=1, parent_id=None, output_value=b"[1]")
+    assert second == records.savepoint("s2", number=2, parent_id="s1", output_value=b"[1]", seq=2, open_calls=())
+    assert database.savepoints("e1") == [first, second]
+    assert database.savepoint("s2") == second
+    execution = database.execution("e1")
+    assert execution
+    assert (execution.head_savepoint_id, execution.savepoint_count) == ("s2", 2)
+
+
+def test_savepoint_is_refused_when_its_execution_is_gone(database: SqlDatabase) -> None:
+    with pytest.raises(NotFound, match="execution gone"):
+        database.add_savepoint(records.savepoint("s1", "gone"))
+    assert database.savepoint_ids() == []
+
+
+def test_numbers_have_no_gaps_and_no_doubles_when_threads_commit_at_once(database: SqlDatabase) -> None:
+    def commit(n: int) -> int:
+        database.begin_call(records.call(n))
+        return database.add_savepoint(records.savepoint(f"s{n}", seq=n)).number
+
+    with ThreadPoolExecutor(8) as threads:
+        numbers = list(threads.map(commit, range(1, 41)))
+    assert sorted(numbers) == list(range(1, 41))
+    parents = {s.id: s.parent_id for s in database.savepoints("e1")}
+    assert len(set(parents.values())) == 40
+
+
+def test_savepoint_follows_its_own_branch_when_that_was_left_meanwhile(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    database.add_savepoint(records.savepoint("s2", seq=2))
+    database.begin_branch(records.load("l1", "s1"), first, Status.RUNNING, b"{}")
+    late = database.add_savepoint(records.savepoint("s3", seq=3, branch=1))
+    present = database.add_savepoint(records.savepoint("s4", seq=2, branch=2))
+    assert (late.parent_id, late.number) == ("s2", 3)
+    assert (present.parent_id, present.number) == ("s1", 4)
+
+
+def test_newest_savepoint_of_a_call_is_found_when_there_are_two(database: SqlDatabase) -> None:
+    database.add_savepoint(records.savepoint("s1", seq=5))
+    newest = database.add_savepoint(records.savepoint("s2", seq=5))
+    database.add_savepoint(records.savepoint("s3", seq=5, branch=2))
+    assert database.savepoint_at_call(CallKey("e1", 1, 5)) == newest
+    assert database.savepoint_at_call(CallKey("e1", 1, 6)) is None
+
+
+def test_name_and_kind_change_when_a_savepoint_is_named(database: SqlDatabase) -> None:
+    recorded = database.add_savepoint(records.savepoint("s1"))
+    database.name_savepoint("s1", "with-fetched-data", SavepointKind.EXPLICIT)
+    assert database.savepoint("s1") == replace(recorded, name="with-fetched-data", kind=SavepointKind.EXPLICIT)
+    with pytest.raises(NotFound, match="savepoint s9"):
+        database.name_savepoint("s9", "x", SavepointKind.EXPLICIT)
+
+
+def test_call_is_new_once_when_it_is_begun_again(database: SqlDatabase) -> None:
+    assert database.begin_call(records.call(file="other.py", line=9)) == (True, None)
+    assert database.begin_call(records.call(line=10)) == (False, None)
+    execution = database.execution("e1")
+    assert execution
+    assert (execution.last_call, execution.last_file, execution.last_line) == ("connect", "other.py", 9)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(value=b'{"rows": []}'),
+        Outcome(error_type="ConnectorError", error_message="HTTP 503"),
+        Outcome(halt=True, end=True),
+    ],
+)
+def test_recorded_outcome_is_given_when_a_call_is_repeated(database: SqlDatabase, outcome: Outcome) -> None:
+    database.begin_call(records.call())
+    assert database.complete_call(records.call().key, outcome)
+    assert not database.complete_call(records.call().key, Outcome(value=b"2"))
+    assert database.begin_call(records.call()) == (False, outcome)
+
+
+def test_call_is_refused_when_its_execution_is_gone(database: SqlDatabase) -> None:
+    with pytest.raises(NotFound):
+        database.begin_call(records.call(1, "gone"))
+    assert not database.complete_call(CallKey("gone", 1, 1), Outcome())
+
+
+def test_only_open_calls_of_the_branch_are_abandoned_when_it_is_left(database: SqlDatabase) -> None:
+    done = Outcome(value=b"1")
+    for key in (records.call(1), records.call(2), records.call(1, branch=2)):
+        database.begin_call(key)
+    database.complete_call(records.call(1).key, done)
+    database.abandon_calls("e1", 1)
+    assert database.begin_call(records.call(1)) == (False, done)
+    assert database.begin_call(records.call(2)) == (False, Outcome(halt=True))
+    assert not database.complete_call(records.call(2).key, done)
+    assert database.complete_call(records.call(1, branch=2).key, done)
+
+
+def test_one_thread_alone_begins_and_one_completes_when_many_try(database: SqlDatabase) -> None:
+    gate = threading.Barrier(8)
+
+    def race(_: int) -> tuple[bool, bool]:
+        gate.wait()
+        new, _outcome = database.begin_call(records.call())
+        return new, database.complete_call(records.call().key, Outcome())
+
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(race, range(8)))
+    assert [sum(column) for column in zip(*results, strict=True)] == [1, 1]
+
+
+def test_execution_goes_on_from_the_savepoint_when_a_load_is_recorded(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    database.add_savepoint(records.savepoint("s2", seq=2))
+    database.set_status("e1", [Status.RUNNING], Status.ENDED_ERROR, "upload failed")
+    load = records.load("l1", "s1")
+    after = database.begin_branch(load, first, Status.RUNNING, b"[7]")
+    assert (after.branch, after.head_savepoint_id, after.status) == (2, "s1", Status.RUNNING)
+    assert (after.message, after.output_value, after.ended_at) == ("", b"[7]", None)
+    assert (after.load_count, after.script_load_count, after.savepoint_count) == (1, 0, 2)
+    assert database.execution("e1") == after
+    assert database.loads("e1") == [load]
+
+
+def test_loads_by_the_script_are_counted_apart_when_recorded(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    database.begin_branch(records.load("l1", "s1", by="script"), first, Status.RUNNING, b"{}")
+    after = database.begin_branch(
+        records.load("l2", "s1", by="script", branch_from=2, branch_to=3), first, Status.RUNNING, b"{}"
+    )
+    assert (after.load_count, after.script_load_count) == (2, 2)
+    assert database.savepoints("e1")[0].script_loads == 2
+
+
+def test_second_load_is_refused_when_two_leave_the_same_branch(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    database.begin_branch(records.load("l1", "s1"), first, Status.RUNNING, b"{}")
+    before = database.execution("e1")
+    with pytest.raises(FailedPrecondition, match="branch 1 to 2"):
+        database.begin_branch(records.load("l2", "s1"), first, Status.PAUSED, b"[]")
+    assert database.execution("e1") == before
+    assert [load.id for load in database.loads("e1")] == ["l1"]
+    with pytest.raises(NotFound, match="execution gone"):
+        database.begin_branch(records.load("l3", "s1", "gone"), first, Status.RUNNING, b"{}")
+
+
+def test_ended_state_comes_back_when_its_load_is_undone(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    database.add_savepoint(records.savepoint("s2", seq=2))
+    load = records.load("l1", "s1")
+    database.begin_branch(load, first, Status.RUNNING, b"[7]")
+    database.add_savepoint(records.savepoint("s3", seq=2, branch=2))
+    after = database.undo_to_ended(load, "l1")
+    assert (after.status, after.message) == (Status.ENDED_ERROR, "upload failed")
+    assert (after.output_value, after.ended_at) == (b'{"out": 1}', records.at(60))
+    assert (after.head_savepoint_id, after.branch) == ("s2", 2)
+    assert database.loads("e1") == [replace(load, undone=True)]
+
+
+def test_loads_are_listed_oldest_first_when_one_is_marked(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    database.begin_branch(records.load("z", "s1"), first, Status.RUNNING, b"{}")
+    database.begin_branch(records.load("a", "s1", branch_from=2, branch_to=3), first, Status.RUNNING, b"{}")
+    database.mark_undone("z")
+    assert [(load.id, load.undone) for load in database.loads("e1")] == [("z", True), ("a", False)]
+    with pytest.raises(NotFound, match="load q"):
+        database.mark_undone("q")

@@ -1,0 +1,173 @@
+"""savepoints, savepoint create and show, load, undo."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+
+import pytest
+from flowsnap.v1 import control_pb2, types_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+EXECUTION = types_pb2.Execution(id="aa11", name="up-1", status=types_pb2.EXECUTION_STATUS_ENDED_ERROR, branch=2)
+
+
+def savepoint(number: int, branch: int, name: str = "") -> types_pb2.Savepoint:
+    return types_pb2.Savepoint(
+        id=f"sp-{number}",
+        execution_id="aa11",
+        number=number,
+        name=name,
+        kind=types_pb2.SAVEPOINT_KIND_EXPLICIT,
+        branch=branch,
+        call="create_dump",
+        file="up.py",
+        line=5,
+        created_at=Timestamp(seconds=1_700_000_000),
+        raw_bytes=3 * 2**20,
+        stored_bytes=4096,
+        frozen_us=7940,
+    )
+
+
+LOADED = control_pb2.LoadSavepointResponse(
+    execution=EXECUTION,
+    savepoint=savepoint(2, 1, "fetched"),
+    left_behind=3,
+    repeated_calls=["connect"],
+    restore_us=14500,
+    total_us=30100,
+)
+
+
+@pytest.fixture(autouse=True)
+def scripted(controller):
+    controller.answer("GetExecution", control_pb2.GetExecutionResponse(execution=EXECUTION))
+    controller.answer("LoadSavepoint", LOADED)
+    controller.answer(
+        "ListSavepoints",
+        control_pb2.ListSavepointsResponse(savepoints=[savepoint(1, 1, "a"), savepoint(2, 2, "b"), savepoint(3, 1)]),
+    )
+
+
+def test_the_newest_of_the_present_branch_is_marked_when_savepoints_are_listed(snapctl):
+    _, first, head, _ = snapctl("savepoints", "up-1").out.splitlines()
+    assert head.split()[:4] == ["*", "2", "b", "EXPLICIT"]
+    assert first.split()[:2] == ["1", "a"]
+    for text in ("create_dump", "up.py:5", "3.0 MiB", "4.0 KiB", "7.9"):
+        assert text in head
+    found = snapctl("savepoints", "up-1", "-o", "json").json["savepoints"]
+    assert [one["head"] for one in found] == [False, True, False]
+    assert found[0]["raw_bytes"] == 3 * 2**20
+    assert found[0]["kind"] == "EXPLICIT"
+
+
+def test_the_number_is_the_result_when_a_savepoint_is_taken(controller, snapctl):
+    controller.answer("CreateSavepoint", control_pb2.CreateSavepointResponse(savepoint=savepoint(4, 2, "now")))
+    assert snapctl("savepoint", "create", "up-1", "--name", "now").out == "4\n"
+    assert controller.requests_of("CreateSavepoint")[0].name == "now"
+
+
+def test_one_savepoint_is_shown_when_it_is_chosen(controller, snapctl):
+    controller.answer("GetSavepoint", control_pb2.GetSavepointResponse(savepoint=savepoint(2, 1, "fetched")))
+    assert "sp-2" in snapctl("savepoint", "show", "up-1", "--id", "2").out
+    assert snapctl("savepoint", "show", "up-1", "--name", "fetched", "-o", "json").json["frozen_us"] == 7940
+    first, second = controller.requests_of("GetSavepoint")
+    assert (first.savepoint.id, second.savepoint.name) == ("2", "fetched")
+
+
+@pytest.mark.parametrize(("args", "words"), [([], "no savepoint is given"), (["--id", "1", "--name", "a"], "both")])
+def test_exactly_one_choice_is_asked_for_when_a_savepoint_is_loaded(controller, snapctl, args, words):
+    result = snapctl("load", "up-1", *args)
+    assert result.exit_code == 2
+    assert words in result.err
+    assert not controller.requests
+
+
+def test_it_is_loaded_without_asking_when_there_is_no_terminal(controller, snapctl):
+    result = snapctl("load", "up-1", "--name", "fetched")
+    assert result.exit_code == 0
+    assert "up-1 is back at savepoint 2 (fetched), after 30.1 ms (restore 14.5 ms)" in result.out
+    assert "carried out again: connect" in result.out
+    assert "snapctl undo up-1" in result.err
+    (request,) = controller.requests_of("LoadSavepoint")
+    assert (request.savepoint.name, request.dry_run) == ("fetched", False)
+
+
+def test_nothing_is_changed_when_the_run_is_dry(controller, snapctl):
+    result = snapctl("load", "up-1", "--id", "2", "--dry-run")
+    assert result.exit_code == 0
+    assert "3 newer savepoints" in result.out
+    assert "Carried out again: connect" in result.out
+    assert "child executions" in result.out
+    assert [request.dry_run for request in controller.requests_of("LoadSavepoint")] == [True]
+    assert snapctl("load", "up-1", "--id", "2", "--dry-run", "-o", "json").json["left_behind"] == 3
+
+
+def on_a_terminal(command: list[str], answer: str) -> tuple[int, str]:
+    """Exit code and what the terminal showed."""
+    master, slave = pty.openpty()
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        os.write(master, answer.encode())
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(master, 65536)
+            except OSError:  # Linux says EIO once the last writer has gone.
+                break
+            if not chunk:
+                break
+            shown += chunk
+    os.close(master)
+    return process.returncode, shown.decode()
+
+
+def test_the_plan_is_shown_and_the_agreed_savepoint_loaded_when_a_person_says_yes(controller, command):
+    exit_code, shown = on_a_terminal([*command, "load", "up-1", "--name", "fetched"], "y\n")
+    assert exit_code == 0
+    assert "3 newer savepoints" in shown
+    assert "is back at savepoint 2" in shown
+    asked, loaded = controller.requests_of("LoadSavepoint")
+    assert (asked.dry_run, asked.savepoint.name) == (True, "fetched")
+    assert (loaded.dry_run, loaded.savepoint.id) == (False, "sp-2")
+
+
+def test_nothing_is_changed_when_a_person_says_no(controller, command):
+    exit_code, shown = on_a_terminal([*command, "load", "up-1", "--name", "fetched"], "n\n")
+    assert exit_code == 1
+    assert "nothing was changed" in shown
+    assert [request.dry_run for request in controller.requests_of("LoadSavepoint")] == [True]
+
+
+def test_nobody_is_asked_when_yes_was_given(controller, command):
+    exit_code, shown = on_a_terminal([*command, "load", "up-1", "--id", "2", "-y"], "")
+    assert exit_code == 0
+    assert "Load it?" not in shown
+    assert [request.dry_run for request in controller.requests_of("LoadSavepoint")] == [False]
+
+
+def test_a_table_without_colours_is_drawn_when_a_terminal_has_no_color_set(command, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "140")
+    _, coloured = on_a_terminal([*command, "ls"], "")
+    _, shown = on_a_terminal([*command, "savepoints", "up-1"], "")
+    assert "create_dump" in shown
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, plain = on_a_terminal([*command, "ls"], "")
+    assert "\x1b[" in coloured
+    assert "\x1b[3" not in plain
+
+
+def test_where_it_stands_is_told_when_a_load_is_undone(controller, snapctl):
+    undone = control_pb2.UndoLoadResponse(
+        execution=EXECUTION, savepoint=savepoint(5, 1), undone=savepoint(2, 1, "fetched")
+    )
+    controller.answer("UndoLoad", undone)
+    assert snapctl("undo", "up-1").out == (
+        "up-1 stands at savepoint 5; the load of savepoint 2 (fetched) was taken back\n"
+    )
+    undone.ClearField("savepoint")
+    assert "is ENDED_ERROR again" in snapctl("undo", "up-1").out
+    assert snapctl("undo", "up-1", "-o", "json").json["savepoint"] is None
