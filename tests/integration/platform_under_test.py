@@ -38,7 +38,8 @@ class Platform:
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         self.data_dir = data_dir
-        self._options = options
+        image = os.environ.get("FLOWSNAP_TEST_IMAGE")
+        self._options = (*options, "--image", image) if image else options
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- the controller's life
