@@ -19,6 +19,8 @@ class AgentConfig:
     on_store_full: str
     # Room for the tree's scratch files; 0: the kernel's default.
     scratch_limit_bytes: int
+    # "host": a call waits until its savepoint would survive a power cut.
+    durability: str
 
     @classmethod
     def read(cls, path: Path) -> AgentConfig:
@@ -30,5 +32,6 @@ class AgentConfig:
             mode=value["mode"],
             branch=int(value.get("branch", 1)),
             on_store_full=value.get("on_store_full", "wait"),
+            durability=value.get("durability", "host"),
             scratch_limit_bytes=int(value.get("scratch_limit_bytes", 0)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from flowsnap.v1 import types_pb2
 
 from agent import __version__, criu, savepoint
 from agent.channel import Channel, Frame, InFlight
+from agent.commit_record import write_commit_record
 from agent.config import AgentConfig
 from agent.errors import AgentError, CommitFailed, CriuRefused, NoTree
 from agent.output import Output
@@ -29,6 +31,11 @@ _T = TypeVar("_T")
 # Of CRIU's words, those that there is an answer to.
 _ADDRESS_IN_USE = "Address already in use"
 _NO_SPACE = "No space left on device"
+
+# With less room than this, a call waits for the commit of its savepoint.
+_ROOM_BYTES = 2 << 30
+# How long the end of the container waits for the commit of the newest savepoint.
+_LAST_COMMIT_S = 5
 
 
 class Execution:
@@ -50,6 +57,7 @@ class Execution:
         self._commands: set[asyncio.Task[None]] = set()
         # One savepoint after the other, from the dump to its commit: that is what makes "the newest" mean something.
         self._savepoint_lock = asyncio.Lock()
+        self._committing: asyncio.Task[str] | None = None
         self._newest_savepoint = ""
         self._switches_at_newest: tuple[int, ...] | None = None
         self._folder_number = 0
@@ -69,6 +77,8 @@ class Execution:
         over = asyncio.create_task(self._over.wait())
         await asyncio.wait((commands, over), return_when=asyncio.FIRST_COMPLETED)
         self._loop.remove_signal_handler(signal.SIGCHLD)
+        if self._committing is not None:
+            await asyncio.wait((self._committing,), timeout=_LAST_COMMIT_S)
         if self._tree is not None:
             self._tree.kill()
         if commands.done():
@@ -83,7 +93,7 @@ class Execution:
             self._commands.add(task)
             task.add_done_callback(self._commands.discard)
             if self._kit is None:
-                self._kit = asyncio.create_task(asyncio.to_thread(Kit.prepare))
+                self._kit = asyncio.create_task(asyncio.to_thread(self._new_kit))
 
     def _describe(self) -> pb.AttachRequest:
         return pb.AttachRequest(
@@ -186,15 +196,12 @@ class Execution:
                 return
             response = await self._session.call(self._request(call))
         else:
-            # Carried out beside the commit, but not beside the dump: it would only take the dump's processors away.
-            dumped = asyncio.Event()
-            taking = asyncio.create_task(self._savepoint_at(call, dumped.set))
+            answer = asyncio.create_task(self._session.call(self._request(call)))
             try:
-                await dumped.wait()
-                response = await self._session.call(self._request(call))
-                failure = await taking
+                failure = await self._savepoint_at(call, settled=not self._may_commit_later())
+                response = await answer
             finally:
-                taking.cancel()
+                answer.cancel()
             if failure and failure.startswith("store: "):
                 self._reply_error(call, "SavepointError", failure.removeprefix("store: "))
                 return
@@ -241,29 +248,42 @@ class Execution:
 
     # --- savepoints
 
-    async def _savepoint_at(self, call: OpenCall, on_dumped: Callable[[], None] = lambda: None) -> str:
-        """The savepoint of a call; answers why there is none, or an empty string.
+    def _may_commit_later(self) -> bool:
+        """Whether a dump that is complete in the spool is as good as a commit.
+
+        Whoever of agent, container and controller dies, the commit is made up for from the spool. A power cut is
+        another matter, and on a disk that is nearly full the commit has to be waited for, because it may fail.
+        """
+        if self._config.durability == "host":
+            return False
+        disk = os.statvfs(SPOOL)
+        return disk.f_bavail * disk.f_frsize > _ROOM_BYTES
+
+    async def _savepoint_at(self, call: OpenCall, *, settled: bool = True) -> str:
+        """The savepoint of a call; answers why there is none, or an empty string. settled: not before its commit.
 
         CRIU may refuse for reasons of the moment. The call goes on without its savepoint then, and the log says so.
         """
         try:
-            await self._take_when_room(call, on_dumped)
+            await self._take_when_room(call, settled=settled)
         except CriuRefused as error:
             self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
             return str(error)
         except CommitFailed as error:
             self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
             return f"store: {error}"
-        finally:
-            on_dumped()
         return ""
 
-    async def _take_when_room(self, call: OpenCall, on_dumped: Callable[[], None]) -> None:
+    async def _take_when_room(self, call: OpenCall, *, settled: bool) -> None:
         """A full spool is waited for, where the configuration says so. Raises CriuRefused, CommitFailed."""
         pause, told = 0.5, False
         while True:
             try:
-                await self._take(types_pb2.SAVEPOINT_KIND_CALL, "", call, on_dumped, leave_frozen=False)
+                commit = await self._dump_and_begin_commit(types_pb2.SAVEPOINT_KIND_CALL, "", call, leave_frozen=False)
+                if settled:
+                    await asyncio.shield(commit)
+                else:
+                    commit.add_done_callback(functools.partial(self._tell_failed_commit, call))
                 return
             except CriuRefused as error:
                 if _NO_SPACE not in str(error):
@@ -275,6 +295,11 @@ class Execution:
                 told = True
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
+
+    def _tell_failed_commit(self, call: OpenCall, commit: asyncio.Task[str]) -> None:
+        error = None if commit.cancelled() else commit.exception()
+        if error is not None:
+            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
 
     async def _savepoint_on_command(self, command: pb.TakeSavepoint, report: pb.ReportCommandRequest) -> None:
         tree = self._living()
@@ -300,17 +325,30 @@ class Execution:
         kind: types_pb2.SavepointKind.ValueType,
         name: str,
         call: OpenCall | None,
-        on_dumped: Callable[[], None] = lambda: None,
         *,
         leave_frozen: bool,
     ) -> str:
         """Dump and commit; answers the savepoint's id. Raises CriuRefused, CommitFailed."""
-        async with self._savepoint_lock:
+        return await asyncio.shield(await self._dump_and_begin_commit(kind, name, call, leave_frozen=leave_frozen))
+
+    async def _dump_and_begin_commit(
+        self,
+        kind: types_pb2.SavepointKind.ValueType,
+        name: str,
+        call: OpenCall | None,
+        *,
+        leave_frozen: bool,
+    ) -> asyncio.Task[str]:
+        """Answers when the dump is complete on the disk: the task of its commit, of which the spool tells, too.
+
+        Raises CriuRefused; the task raises CommitFailed. The next savepoint waits for the task.
+        """
+        await self._savepoint_lock.acquire()
+        try:
             tree = self._living()
             self._folder_number += 1
             folder = SPOOL / f"{os.getpid()}-{self._branch}-{self._folder_number}"
             dumped = await self._in_criu_thread(self._dump, tree, folder, leave_frozen)
-            on_dumped()
             request = pb.CommitSavepointRequest(
                 kind=kind,
                 name=name,
@@ -323,16 +361,29 @@ class Execution:
             if call is not None:
                 request.seq, request.call = call.seq, call.name
                 request.file, request.line, request.function = call.file, call.line, call.function
+            committing = asyncio.create_task(self._commit(request, folder, tree, dumped))
+        except BaseException:
+            self._savepoint_lock.release()
+            raise
+        self._committing = committing
+        return committing
+
+    async def _commit(self, request: pb.CommitSavepointRequest, folder: Path, tree: Tree, dumped: Dumped) -> str:
+        """Holds the savepoint lock, and releases it."""
+        try:
             try:
+                write_commit_record(folder, request)
                 committed = await self._session.commit(request)
-            except CommitFailed:
-                if leave_frozen:
+            except (CommitFailed, OSError) as error:
+                if tree.frozen:
                     tree.thaw()
                 await asyncio.to_thread(savepoint.remove_folder, folder)
-                raise
+                raise CommitFailed(str(error)) from error
             self._newest_savepoint = committed.savepoint_id
             self._switches_at_newest = tree.switches() if dumped.open_calls else None
             return committed.savepoint_id
+        finally:
+            self._savepoint_lock.release()
 
     def _dump(self, tree: Tree, folder: Path, leave_frozen: bool) -> Dumped:
         """In CRIU's thread."""
@@ -383,25 +434,23 @@ class Execution:
             for call in restored.conversation.open_calls:
                 self._open[call.seq] = call
                 self._spawn_carrying(self._carry_again(call, command.savepoint_id))
-        self._kit = asyncio.create_task(asyncio.to_thread(Kit.prepare))
+        self._kit = asyncio.create_task(asyncio.to_thread(self._new_kit))
 
     def _restore_beside(self, old: Tree | None, folder: Path) -> savepoint.Restored:
         """In CRIU's thread."""
-        self._folder_number += 1
-        number = self._folder_number
         try:
-            return savepoint.restore(folder, number, self._next_kit)
+            return savepoint.restore(folder, self._next_kit)
         except CriuRefused as error:
             if old is None or _ADDRESS_IN_USE not in str(error):
                 raise
         # A port on which both trees listen can't be bound twice: the old one has to go first. It is kept as an image.
-        kept = SPOOL / f"kept-{number}"
+        kept = folder.with_name(f"{folder.name}-kept")
         savepoint.take(self._service, old, kept, self._ask_conversation, leave_frozen=True)
         old.kill()
         try:
-            return savepoint.restore(folder, number + 1_000_000, Kit.prepare)
+            return savepoint.restore(folder, self._new_kit)
         except (CriuRefused, OSError, ValueError):
-            back = savepoint.restore(kept, number + 2_000_000, Kit.prepare)
+            back = savepoint.restore(kept, self._new_kit)
             self._loop.call_soon_threadsafe(self._bring_back, old, back)
             raise
         finally:
@@ -423,7 +472,10 @@ class Execution:
         prepared, self._kit = self._kit, None
         if prepared is not None and prepared.done():
             return prepared.result()
-        return Kit.prepare()
+        return self._new_kit()
+
+    def _new_kit(self) -> Kit:
+        return Kit.prepare(self._config.scratch_limit_bytes)
 
     def _leave_tree(self) -> None:
         """Drop the conversation with the present tree: nothing of it reaches the restored one."""

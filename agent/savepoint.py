@@ -7,6 +7,7 @@ A savepoint image is a folder: `criu/` (CRIU's own files), `scratch.json` and `s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import platform
@@ -57,19 +58,26 @@ class Dumped:
     open_calls: tuple[OpenCall, ...]
 
 
+# Folders for the scratch of restored trees; 0 is that of the tree which the container started with.
+_places = itertools.count(1)
+
+
 @dataclass(slots=True)
 class Kit:
-    """What a restore needs, made ahead: pipes, and a CRIU that has them open."""
+    """What a restore needs, made ahead: pipes, a CRIU that has them open, and a fresh tmpfs for the scratch files."""
 
     pipes: Pipes
     worker: criu.Worker
+    scratch: Scratch
 
     @classmethod
-    def prepare(cls) -> Kit:
+    def prepare(cls, scratch_limit_bytes: int) -> Kit:
         pipes = Pipes.open()
-        return cls(pipes, criu.Worker(tuple(pipes.flow_ends().values())))
+        worker = criu.Worker(tuple(pipes.flow_ends().values()))
+        return cls(pipes, worker, Scratch.mount_empty(SCRATCH / str(next(_places)), scratch_limit_bytes))
 
     def discard(self) -> None:
+        self.scratch.discard()
         self.worker.close()
         self.pipes.close_flow_ends()
         self.pipes.close_ours()
@@ -151,17 +159,17 @@ class Restored:
     restore_us: int
 
 
-def restore(folder: Path, number: int, make_kit: Callable[[], Kit]) -> Restored:
+def restore(folder: Path, make_kit: Callable[[], Kit]) -> Restored:
     """Bring the savepoint in the folder to life beside whatever runs.
 
-    number: a scratch folder that was never used here. Raises CriuRefused, OSError, ValueError; what was begun is gone
-    then. CRIU is asked twice: quickly and silently, and again for its words.
+    Raises CriuRefused, OSError, ValueError; what was begun is gone then. CRIU is asked twice: quickly and silently, and
+    again for its words.
     """
     record = _read_record(folder)
     try:
-        return _attempt(folder, record, SCRATCH / str(number), make_kit(), say_why=False)
+        return _attempt(folder, record, make_kit(), say_why=False)
     except CriuRefused:
-        return _attempt(folder, record, SCRATCH / f"{number}-again", make_kit(), say_why=True)
+        return _attempt(folder, record, make_kit(), say_why=True)
 
 
 def _read_record(folder: Path) -> dict[str, Any]:
@@ -173,25 +181,25 @@ def _read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _attempt(folder: Path, record: dict[str, Any], place: Path, kit: Kit, *, say_why: bool) -> Restored:
-    scratch = Scratch.mount_empty(place)
+def _attempt(folder: Path, record: dict[str, Any], kit: Kit, *, say_why: bool) -> Restored:
     try:
-        scratch.rebuild(folder)
+        kit.scratch.rebuild(folder)
         ends = kit.pipes.flow_ends()
         inherited = {key: ends[role] for role, key in record["pipes"].items()}
         started = time.perf_counter_ns()
-        pid = criu.restore(kit.worker, folder / "criu", sandbox.external_mounts(scratch), inherited, say_why=say_why)
+        pid = criu.restore(
+            kit.worker, folder / "criu", sandbox.external_mounts(kit.scratch), inherited, say_why=say_why
+        )
         restore_us = (time.perf_counter_ns() - started) // 1000
     except BaseException:
         kit.discard()
-        scratch.discard()
         raise
     kit.worker.close()
     kit.pipes.close_flow_ends()
     conversation = Conversation(
         InFlight.from_json(record["in_flight"]), tuple(OpenCall(**call) for call in record["open_calls"])
     )
-    return Restored(Tree(pid, kit.pipes, scratch), conversation, restore_us)
+    return Restored(Tree(pid, kit.pipes, kit.scratch), conversation, restore_us)
 
 
 def remove_folder(folder: Path) -> None:

@@ -43,14 +43,14 @@ class App:
         self._services = services
         self._stopping = asyncio.Event()
         self._stop_executions = False
-        endings = Endings(services)
         savepoints = Savepoints(services)
+        endings = Endings(services, savepoints)
         containers = Containers(services, endings)
         loads = Loads(services, savepoints, containers, endings)
         self._pauses = Pauses(services, endings)
         executions = Executions(services, savepoints, containers, endings)
         watching = Watching(services)
-        self._recovery = Recovery(services, containers, endings, loads, self._pauses)
+        self._recovery = Recovery(services, savepoints, containers, endings, loads, self._pauses)
         handlers = {
             **FieldCalls(services).handlers(),
             **LifecycleCalls(services, endings).handlers(),

@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be chosen. Paths below data_dir are fixed, so that clients find a controller by its folder."""
+    """Everything that can be chosen. Paths below data_dir are fixed: clients find a controller by its folder."""
 
     data_dir: Path = DEFAULT_DATA_DIR
     container_image: str = DEFAULT_IMAGE

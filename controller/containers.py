@@ -94,6 +94,7 @@ class Containers:
             "mode": mode,
             "branch": branch,
             "on_store_full": self._services.config.on_store_full,
+            "durability": self._services.config.durability,
         }
         try:
             if folder.exists():

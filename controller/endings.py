@@ -10,6 +10,7 @@ from controller.errors import FlowsnapError
 from controller.live import Live
 from controller.model import Status
 from controller.ports import ContainerEnd, Database
+from controller.savepoints import Savepoints
 from controller.services import NOT_ENDED, Services
 
 # How long an agent may take to kill its tree and hand over the last log lines before its container is removed.
@@ -22,8 +23,9 @@ _log = logging.getLogger(__name__)
 class Endings:
     """Ends executions, whoever asks: the flow, an operator, a container that died."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, savepoints: Savepoints) -> None:
         self._services = services
+        self._savepoints = savepoints
 
     async def end(self, live: Live, status: Status, message: str, *, branch: int | None = None) -> bool:
         """Record the end and let the container go. branch: end only what still runs on it.
@@ -97,6 +99,7 @@ class Endings:
             await services.launcher.remove(execution_id)
             # Commits read the spool folder; they end soon, because one that waits for room sees the end.
             await asyncio.gather(*live.commits.values(), return_exceptions=True)
+            await self._savepoints.commit_left_over(execution_id)
             await services.in_file(shutil.rmtree, services.agent_dir(execution_id), ignore_errors=True)
         finally:
             services.live.drop(live)

@@ -200,6 +200,8 @@ class Loads:
         live.branch = load.branch_to
         live.head_savepoint_id = savepoint.id
         live.output = None
+        # The restored tree's calls have waited for this; what follows need not hold them up.
+        self._loading_over(live)
         await services.db(Database.abandon_calls, execution.id, load.branch_from)
         if request.undoes is not None:
             await services.db(Database.mark_undone, request.undoes.id)

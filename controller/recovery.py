@@ -15,7 +15,7 @@ from controller.loads import Loads, Request
 from controller.model import Execution, Status
 from controller.pauses import Pauses
 from controller.ports import Database
-from controller.savepoints import Selector
+from controller.savepoints import Savepoints, Selector
 from controller.services import NOT_ENDED, Services
 
 _ENGINE_RETRY_S = 5.0
@@ -29,9 +29,16 @@ class Recovery:
     """Finds agents that still run, restores the executions of those that don't, and sweeps what ended ones left."""
 
     def __init__(
-        self, services: Services, containers: Containers, endings: Endings, loads: Loads, pauses: Pauses
+        self,
+        services: Services,
+        savepoints: Savepoints,
+        containers: Containers,
+        endings: Endings,
+        loads: Loads,
+        pauses: Pauses,
     ) -> None:
         self._services = services
+        self._savepoints = savepoints
         self._containers = containers
         self._endings = endings
         self._loads = loads
@@ -95,6 +102,8 @@ class Recovery:
         """Holding the lock. Raises Unavailable when it may work later."""
         services = self._services
         await services.launcher.remove(execution.id)
+        await self._savepoints.commit_left_over(execution.id)
+        execution = await services.execution(execution.id)
         if execution.head_savepoint_id is None:
             live.attached.clear()
             if execution.last_call:

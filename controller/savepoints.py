@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import re
 import shutil
 from collections.abc import Sequence
@@ -29,6 +31,8 @@ from store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
 
 # Calls whose savepoint is what the script asked for; carried out again they only answer.
 DUMP_CALLS = ("create_dump", "save_dump")
+
+_log = logging.getLogger(__name__)
 
 _IMAGE_DIR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMMITS_KEPT = 16  # finished ones, whose answer an agent may have missed
@@ -166,10 +170,20 @@ class Savepoints:
         services.changes.notify(live.execution_id)
         return recorded
 
+    async def commit_left_over(self, execution_id: str) -> None:
+        """Commit what an agent dumped and no controller heard of. Its container is gone; a complete dump has a record.
+
+        One that can't be committed is dropped: the savepoint before it is the newest then.
+        """
+        for dump in await self._services.in_file(_left_over, self._services.spool(execution_id)):
+            try:
+                await self.commit(execution_id, dump)
+            except FlowsnapError as error:
+                _log.warning("execution %s: a savepoint that was left in its spool is lost: %s", execution_id, error)
+
     def _remove(self, folder: Path) -> None:
         """Off the path of the answer."""
-        remove = self._services.in_file(shutil.rmtree, folder, ignore_errors=True)
-        self._services.background(remove, f"removing {folder}")
+        self._services.background(self._services.in_file(_remove_dump, folder), f"removing {folder}")
 
     async def _committed_before(self, live: Live, dump: Dump) -> Savepoint:
         """The row of a commit whose answer was lost with an earlier controller."""
@@ -250,6 +264,28 @@ class Savepoints:
             known = "it has none yet"
         what = "named" if selector.by == "name" else "with the id"
         return NotFound(f"execution {execution.name!r} has no savepoint {what} {selector.text!r}; {known}")
+
+
+def _record_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _remove_dump(folder: Path) -> None:
+    """The record first: it says that the image is complete."""
+    _record_of(folder).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _left_over(spool: Path) -> list[Dump]:
+    """The dumps in a spool folder that have a record and an image, oldest first."""
+    found = []
+    for record in sorted(spool.glob("[!.]*.json"), key=lambda path: path.stat().st_mtime_ns):
+        fields = json.loads(record.read_text())
+        kind, open_calls = SavepointKind(fields.pop("kind")), tuple(fields.pop("open_calls"))
+        dump = Dump(kind=kind, open_calls=open_calls, **fields)
+        if (spool / dump.image_dir).is_dir():
+            found.append(dump)
+    return found
 
 
 def _get_image(services: Services, savepoint: Savepoint, folder: Path) -> None:

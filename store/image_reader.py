@@ -1,4 +1,4 @@
-"""Bringing one image back from its packs, each opened once, every chunk verified before it is written."""
+"""Bringing one image back from its packs, each opened once, every block verified before it is written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Protocol, Self
 from store.chunk import CHUNK_BYTES, SMALL_FILE_BYTES
 from store.errors import ImageDamaged, translated
 from store.manifest import ZERO_PACK, Manifest, StoredFile
-from store.pack_reader import PackReader
+from store.pack_reader import BlockCache, PackReader
 
 # Far below the usual limit of 1024 open files for the whole process.
 _OPEN_FILES: Final = 64
@@ -115,7 +115,7 @@ def _write_all(descriptor: int, offset: int, data: memoryview) -> None:
         data = data[written:]
 
 
-def read_image(image: Manifest, pack_path: Callable[[bytes], Path], sink: Sink) -> None:
+def read_image(image: Manifest, pack_path: Callable[[bytes], Path], sink: Sink, cache: BlockCache) -> None:
     """Give every stored byte of the image to the sink, pack by pack. Raises ImageDamaged."""
     wanted: dict[int, list[tuple[int, int, int, StoredFile]]] = defaultdict(list)
     for file in image.files:
@@ -128,7 +128,7 @@ def read_image(image: Manifest, pack_path: Callable[[bytes], Path], sink: Sink) 
         # In the pack's order, so that each block is unpacked once.
         runs.sort(key=lambda run: run[0])
         path = pack_path(image.packs[number])
-        with PackReader(path, image.packs[number]) as pack:
+        with PackReader(path, image.packs[number], cache) as pack:
             for first, count, offset, file in runs:
                 _read_run(pack, first, count, offset, file, sink)
 

@@ -17,7 +17,7 @@ from store.errors import ImageDamaged, ImageMissing, StoreError, from_os_error, 
 from store.image import Collected, StoredImage
 from store.image_reader import FolderSink, NoSink, Sink, read_image
 from store.image_writer import ImageWriter
-from store.pack_reader import PackReader
+from store.pack_reader import BlockCache, PackReader
 from store.pack_writer import PackWriter
 
 # An id names a file.
@@ -25,6 +25,10 @@ _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 # How long a manifest outlives its id's absence from the live ones, seconds: a put is recorded after it committed.
 GRACE_S: Final = 3600.0
+# Unpacked blocks kept in memory: the newest savepoints of some dozens of small executions.
+_CACHE_BYTES: Final = 64 * 1024 * 1024
+# Enough to read an image's runs in order, each block once.
+_VERIFY_CACHE_BYTES: Final = 1024 * 1024
 
 
 class LocalStore:
@@ -41,6 +45,7 @@ class LocalStore:
         self._temporary = root / "tmp"
         self._catalog = Catalog()
         self._collection = threading.Lock()
+        self._blocks = BlockCache(_CACHE_BYTES)
         with translated(f"Store {root} could not be opened"):
             for folder in (self._packs, self._manifests, self._temporary):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,19 +74,19 @@ class LocalStore:
         return StoredImage(raw_bytes=image.raw_bytes, stored_bytes=new_pack.size_bytes + len(encoded))
 
     def get(self, savepoint_id: str, folder: Path) -> None:
-        """Write the files back into an existing empty folder, every chunk verified by its hash before it is written.
+        """Write the files back into an existing empty folder, every block verified by its hash before it is written.
 
         Raises ImageMissing, ImageDamaged, StoreFull (the folder's disk), StoreError; the folder then holds a part of
         the image and is to be removed.
         """
         image = self._read_manifest(savepoint_id)
         with FolderSink(folder, image) as sink:
-            self._read(image, sink)
+            self._read(image, sink, self._blocks)
             sink.finish()
 
     def verify(self, savepoint_id: str) -> None:
-        """As get, without writing."""
-        self._read(self._read_manifest(savepoint_id), NoSink())
+        """As get, without writing, and from the disk alone."""
+        self._read(self._read_manifest(savepoint_id), NoSink(), BlockCache(_VERIFY_CACHE_BYTES))
 
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection. Does nothing when there is none."""
@@ -126,7 +131,7 @@ class LocalStore:
 
     def _digests(self, pack_id: bytes) -> Sequence[tuple[int, bytes]] | None:
         try:
-            with PackReader(self._pack_path(pack_id), pack_id) as reader:
+            with PackReader(self._pack_path(pack_id), pack_id, self._blocks) as reader:
                 return reader.chunks
         except StoreError:
             return None
@@ -181,9 +186,9 @@ class LocalStore:
                 f"Manifest {path} is damaged: {error}. Savepoint {savepoint_id} can't be loaded; others may be good."
             ) from error
 
-    def _read(self, image: manifest.Manifest, sink: Sink) -> None:
+    def _read(self, image: manifest.Manifest, sink: Sink, cache: BlockCache) -> None:
         try:
-            read_image(image, self._pack_path, sink)
+            read_image(image, self._pack_path, sink, cache)
         except ImageDamaged:
             # Deleted and collected meanwhile is not damaged: this says ImageMissing then.
             self._read_manifest(image.savepoint_id)

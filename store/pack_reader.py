@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -19,8 +20,6 @@ from store.errors import ImageDamaged, from_os_error
 
 # Packs up to this size are read at once: one system call instead of three or more.
 _WHOLE_BYTES: Final = 512 * 1024
-# Unpacked blocks kept while runs are read in order; runs of equal pages may step back by one.
-_BLOCKS_KEPT: Final = 4
 
 _local = threading.local()
 
@@ -32,14 +31,46 @@ def _decompress(data: bytes | memoryview, raw_bytes: int) -> bytes:
     return decompressor.decompress(data, max_output_size=raw_bytes)
 
 
+class BlockCache:
+    """Unpacked blocks that were verified, the most recently used of all packs. Thread-safe.
+
+    A savepoint is often loaded more than once, and savepoints of one execution share most of their blocks.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._blocks: OrderedDict[tuple[bytes, int], tuple[memoryview, list[int]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, pack_id: bytes, number: int) -> tuple[memoryview, list[int]] | None:
+        """A block's raw bytes and its chunks' offsets."""
+        with self._lock:
+            found = self._blocks.get((pack_id, number))
+            if found is not None:
+                self._blocks.move_to_end((pack_id, number))
+            return found
+
+    def add(self, pack_id: bytes, number: int, block: tuple[memoryview, list[int]]) -> None:
+        with self._lock:
+            if (pack_id, number) not in self._blocks:
+                self._bytes += len(block[0])
+            self._blocks[pack_id, number] = block
+            while self._bytes > self._limit_bytes:
+                self._bytes -= len(self._blocks.popitem(last=False)[1][0])
+
+
 class PackReader:
     """An open pack whose footer matched its id. A context manager.
 
+    The footer names each block by its hash, so a block that matches is what was written, and its chunks with it.
     Raises ImageDamaged, naming the file, when any byte that is looked at is not what was written.
     """
 
-    def __init__(self, path: Path, pack_id: bytes) -> None:
+    def __init__(self, path: Path, pack_id: bytes, cache: BlockCache) -> None:
         self._path = path
+        self._pack_id = pack_id
+        self._cache = cache
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
@@ -66,7 +97,7 @@ class PackReader:
         return self._footer.chunks
 
     def read(self, first: int, count: int) -> Iterator[memoryview]:
-        """The bytes of chunks first to first + count, one view per block that they lie in, each chunk verified."""
+        """The bytes of chunks first to first + count, one view per block that they lie in, each block verified."""
         if first + count > len(self._footer.chunks):
             raise self._damaged(f"it has {len(self._footer.chunks)} chunks, and chunk {first + count - 1} is asked for")
         number = self._block_number(first)
@@ -75,9 +106,6 @@ class PackReader:
             begin = self._first_chunk[number]
             here = min(count, self._footer.blocks[number].chunks - (first - begin))
             offsets = starts[first - begin : first - begin + here + 1]
-            for index in range(here):
-                if digest_of(raw[offsets[index] : offsets[index + 1]]) != self._footer.chunks[first + index][1]:
-                    raise self._damaged(f"chunk {first + index} does not match its hash")
             yield raw[offsets[0] : offsets[-1]]
             first += here
             count -= here
@@ -100,14 +128,13 @@ class PackReader:
         if self._block_at[-1] != footer_at:
             raise self._damaged("its blocks don't fill it")
         self._first_chunk = list(accumulate((block.chunks for block in blocks), initial=0))
-        self._blocks: dict[int, tuple[memoryview, list[int]]] = {}
 
     def _block_number(self, chunk: int) -> int:
         return bisect_right(self._first_chunk, chunk) - 1
 
     def _unpacked(self, number: int) -> tuple[memoryview, list[int]]:
         """A block's raw bytes and where each of its chunks starts (and the last one ends)."""
-        if (kept := self._blocks.get(number)) is not None:
+        if (kept := self._cache.get(self._pack_id, number)) is not None:
             return kept
         block = self._footer.blocks[number]
         stored = self._stored(self._block_at[number], block.stored_bytes)
@@ -122,10 +149,9 @@ class PackReader:
             raise self._damaged(f"block {number} can't be unpacked: {error}") from error
         if len(raw) != block.raw_bytes or starts[-1] != block.raw_bytes:
             raise self._damaged(f"block {number} unpacks to {len(raw)} bytes, not to those of its chunks")
-        if len(self._blocks) >= _BLOCKS_KEPT:
-            del self._blocks[next(iter(self._blocks))]
-        self._blocks[number] = memoryview(raw), starts
-        return self._blocks[number]
+        unpacked = memoryview(raw), starts
+        self._cache.add(self._pack_id, number, unpacked)
+        return unpacked
 
     def _stored(self, offset: int, length: int) -> memoryview:
         if self._whole is not None:

@@ -6,12 +6,13 @@ Machines are noisy: everything is a median of many, in turns with its counterpar
 from __future__ import annotations
 
 import argparse
-import json
+import http.server
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -20,26 +21,24 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 from platform_under_test import Platform
 
 ROUNDS = 25
-TURNS = 3
 RAW = Path(__file__).with_name("raw_criu.py")
 
-# Between its turns the flow sleeps, so that CRIU alone can be measured on the very same tree.
+# It works for a while, makes a call, and then stands still in another one while CRIU alone dumps the very same tree.
 CALLING = """
-import json, time
+import time
 
 def handler(system, this):
     heap = bytearray(this.get("input_value") << 20)
     for at in range(0, len(heap), 4096):
         heap[at] = at >> 12 & 255
-    for turn in range({turns}):
-        took = []
-        for i in range({rounds}):
-            began = time.perf_counter()
-            this.get("id")
-            took.append((time.perf_counter() - began) * 1000)
-        print("RESULT", json.dumps(took))
-        while not system.setting("bench-%s-%d" % (this.get("id"), turn)).exists():
-            this.sleep(0.5)
+    for turn in range({rounds}):
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            pass
+        began = time.perf_counter()
+        this.get("id")
+        print("RESULT", (time.perf_counter() - began) * 1000)
+        this.connect(connector_type="REST", url="{gate}", timeout=600)
 """
 
 LOADING = """
@@ -64,46 +63,80 @@ def handler(system, this):
 """
 
 
-def raw(execution: str, rounds: int = ROUNDS) -> dict[str, float]:
-    """CRIU alone, in the execution's container."""
-    answer = subprocess.run(
-        [
-            "docker",
-            "exec",
-            "-i",
-            "-e",
-            f"ROUNDS={rounds}",
-            f"flowsnap-{execution}",
-            "/opt/flowsnap/venv/bin/python",
-            "-",
-        ],
-        input=RAW.read_text(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if answer.returncode:
-        raise SystemExit(answer.stderr)
-    figures: dict[str, float] = json.loads(answer.stdout)
-    return figures
+class Gate:
+    """An HTTP server that answers when told to: a flow that asks it stands still in its call."""
+
+    def __init__(self) -> None:
+        reached, opened = self._reached, self._opened = threading.Semaphore(0), threading.Semaphore(0)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                reached.release()
+                opened.acquire()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def wait_reached(self) -> None:
+        self._reached.acquire()
+
+    def open(self) -> None:
+        self._opened.release()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Raw:
+    """CRIU alone, in an execution's container."""
+
+    def __init__(self, execution: str) -> None:
+        self._process = subprocess.Popen(
+            ["docker", "exec", "-i", f"flowsnap-{execution}", "/opt/flowsnap/venv/bin/python", "-c", RAW.read_text()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, what: str) -> float:
+        """What is "dump" or "restore"; milliseconds."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def calls(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float, float]:
     """Median of a call with its savepoint, of the raw dump, of the raw restore; milliseconds."""
-    took: list[float] = []
-    raws: list[dict[str, float]] = []
-    execution = platform.run(CALLING.format(turns=TURNS, rounds=rounds), heap_mib)
-    for turn in range(TURNS):
-        took += json.loads(platform.wait_results(execution, turn + 1)[turn])
-        raws.append(raw(execution, rounds))
-        go_on = f"def handler(system, this): system.setting('bench-{execution}-{turn}').save(True)"
-        platform.wait_ended(platform.run(go_on))
+    gate = Gate()
+    execution = platform.run(CALLING.format(rounds=rounds, gate=gate.url), heap_mib)
+    gate.wait_reached()
+    raw = Raw(execution)
+    dumps, restores = [], []
+    for turn in range(rounds):
+        platform.wait_results(execution, turn + 1)
+        time.sleep(0.1)  # the savepoint at the call in which it stands is taken by then
+        dumps.append(raw("dump"))
+        restores.append(raw("restore"))
+        gate.open()
+        if turn + 1 < rounds:
+            gate.wait_reached()
+    raw.close()
     platform.wait_ended(execution)
-    return (
-        statistics.median(took),
-        statistics.median(figures["dump_ms"] for figures in raws),
-        statistics.median(figures["restore_ms"] for figures in raws),
-    )
+    gate.close()
+    took = list(map(float, platform.results(execution)))
+    return statistics.median(took[1:]), statistics.median(dumps[1:]), statistics.median(restores[1:])
 
 
 def loads(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float, float]:
@@ -192,7 +225,7 @@ def main() -> None:
             )
             print("heap MiB | call ms | raw dump ms | ratio | load ms | CRIU's part ms | raw restore ms | ratio")
             for heap in map(int, arguments.heaps.split(",")):
-                rounds = ROUNDS if heap < 64 else 8  # noqa: PLR2004
+                rounds = ROUNDS if heap < 64 else 9
                 call, dump, restore = calls(platform, heap, rounds)
                 until, part, _ = loads(platform, heap, rounds)
                 print(

@@ -14,6 +14,8 @@ from flowsnap.v1 import agent_pb2 as pb
 from flowsnap.v1 import agent_pb2_grpc, types_pb2
 from grpc import aio
 
+from agent.commit_record import write_commit_record
+
 AFTER_SAVEPOINT = {"success", "error", "load_dump", "create_dump", "save_dump", "pause"}
 
 
@@ -32,6 +34,8 @@ class FakeAgent:
     """Driven by tests: call() is what a flow would do; commands of the controller are obeyed by themselves."""
 
     def __init__(self, folder: Path, socket: Path) -> None:
+        # A dump is then complete in the spool, and nobody is told.
+        self.dies_before_commit = False
         self.folder = folder
         self.settings = json.loads((folder / "agent.json").read_text())
         self.branch: int = self.settings["branch"]
@@ -123,23 +127,24 @@ class FakeAgent:
         state = {"seq": self.seq, "open": list(self.open.values()), "memory": self.memory}
         (folder / "state.json").write_text(json.dumps(state))
         (folder / "pages.img").write_bytes(bytes(8192))
-        saved = await self.stub.CommitSavepoint(
-            pb.CommitSavepointRequest(
-                kind=kind,
-                name=name,
-                branch=self.branch,
-                seq=0 if call is None else call["seq"],
-                call="" if call is None else call["name"],
-                file="flow.py",
-                line=0 if call is None else call["seq"],
-                function="handler",
-                image_dir=image_dir,
-                frozen_us=5000,
-                dump_us=9000,
-                open_calls=[open_call["name"] for open_call in self.open.values()],
-            ),
-            metadata=self.metadata,
+        request = pb.CommitSavepointRequest(
+            kind=kind,
+            name=name,
+            branch=self.branch,
+            seq=0 if call is None else call["seq"],
+            call="" if call is None else call["name"],
+            file="flow.py",
+            line=0 if call is None else call["seq"],
+            function="handler",
+            image_dir=image_dir,
+            frozen_us=5000,
+            dump_us=9000,
+            open_calls=[open_call["name"] for open_call in self.open.values()],
         )
+        write_commit_record(folder, request)
+        if self.dies_before_commit:
+            raise Halted
+        saved = await self.stub.CommitSavepoint(request, metadata=self.metadata)
         self._unchanged_since = saved.savepoint_id
         return saved
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from controller_under_test import SCRIPT, ControllerUnderTest, FakeLauncher, running_controller
+from fake_agent import Halted
 from flowsnap.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 from flowsnap.v1 import control_pb2 as pb
 from grpc import aio
@@ -252,6 +253,39 @@ async def test_newest_savepoint_is_restored_when_the_container_was_lost_with_the
         assert fresh.restored is not None
         assert fresh.restored["why"] == "recovery"
         assert await second.status(execution_id) == "RUNNING"
+    await launcher.close()
+
+
+async def test_a_dump_left_in_the_spool_is_committed_when_its_container_dies(controller: ControllerUnderTest) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    agent.dies_before_commit = True
+    with pytest.raises(Halted):
+        await agent.call("set_output", items={"x": 1})
+    await controller.launcher.die(execution_id)
+    await controller.ended(execution_id)
+    saved = await controller.list_savepoints(execution_id)
+    assert [(savepoint.number, savepoint.call) for savepoint in saved] == [(1, "create_dump"), (2, "set_output")]
+
+
+async def test_a_dump_left_in_the_spool_is_restored_when_the_controller_was_lost_too(tmp_path: Path) -> None:
+    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
+    async with running_controller(tmp_path / "data", launcher=launcher) as first:
+        execution_id, agent = await first.run()
+        await agent.call("create_dump", name="a")
+        agent.memory["newest"] = 1
+        agent.dies_before_commit = True
+        with pytest.raises(Halted):
+            await agent.call("set_output", items={"x": 1})
+    await launcher.die(execution_id)
+    async with running_controller(tmp_path / "data", launcher=launcher) as second:
+        fresh = await launcher.agent(execution_id)
+        await fresh.redone.get()
+        assert fresh.memory == {"newest": 1}
+        assert [savepoint.call for savepoint in await second.list_savepoints(execution_id)] == [
+            "create_dump",
+            "set_output",
+        ]
     await launcher.close()
 
 

@@ -19,13 +19,15 @@ _ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One controller for all tests that don't break it."""
-    yield from running_platform(tmp_path_factory.mktemp("flowsnap"))
+    with running_platform(tmp_path_factory.mktemp("flowsnap")) as running:
+        yield running
 
 
 @pytest.fixture
 def own_platform(tmp_path: Path) -> Iterator[Platform]:
     """A controller for one test alone."""
-    yield from running_platform(tmp_path / "data")
+    with running_platform(tmp_path / "data") as running:
+        yield running
 
 
 @pytest.hookimpl(wrapper=True)

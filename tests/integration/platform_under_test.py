@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
-
 from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import control_pb2_grpc, types_pb2
 
@@ -187,6 +187,7 @@ def containers(data_dir: Path) -> list[str]:
     return answer.stdout.split()
 
 
+@contextlib.contextmanager
 def running_platform(data_dir: Path, *options: str) -> Iterator[Platform]:
     """For fixtures."""
     platform = Platform(data_dir, *options)

@@ -233,7 +233,7 @@ FILLS_UP = """
 
 
 def test_a_full_disk_makes_the_call_wait_until_there_is_room(small_disk: Path) -> None:
-    for platform in running_platform(small_disk / "data"):
+    with running_platform(small_disk / "data") as platform:
         filler = small_disk / "filler"
         execution = _run_until_roomy(platform, filler)
         platform.wait_until(lambda: any("waiting for" in line for line in platform.log(execution, "system")), execution)
@@ -245,7 +245,7 @@ def test_a_full_disk_makes_the_call_wait_until_there_is_room(small_disk: Path) -
 
 
 def test_a_full_disk_fails_the_call_where_configured_and_the_execution_lives(small_disk: Path) -> None:
-    for platform in running_platform(small_disk / "data", "--on-store-full", "fail"):
+    with running_platform(small_disk / "data", "--on-store-full", "fail") as platform:
         filler = small_disk / "filler"
         execution = _run_until_roomy(platform, filler)
         platform.wait_results(execution, 1)
@@ -271,7 +271,7 @@ def _run_until_roomy(platform: Platform, filler: Path) -> str:
 
 def test_without_docker_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-docker.sock")
-    for platform in running_platform(tmp_path / "data"):
+    with running_platform(tmp_path / "data") as platform:
         with pytest.raises(grpc.RpcError) as refused:
             platform.run("def handler(system, this): pass")
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -280,7 +280,10 @@ def test_without_docker_the_error_says_what_to_do(tmp_path: Path, monkeypatch: p
 
 def test_a_second_controller_on_the_same_data_folder_is_refused(own_platform: Platform) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "controller", "--data-dir", str(own_platform.data_dir)], capture_output=True, text=True
+        [sys.executable, "-m", "controller", "--data-dir", str(own_platform.data_dir)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert second.returncode != 0
     assert str(own_platform.data_dir) in second.stderr
