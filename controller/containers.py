@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from controller.endings import Endings
@@ -42,7 +41,7 @@ class Containers:
             execution.memory_limit_bytes,
             execution.pids_limit,
         )
-        await services.in_file(self._prepare_folder, spec.agent_dir, execution.id, mode, branch)
+        await services.in_file(self._prepare_folder, spec, mode, branch)
         await services.launcher.start(spec)
 
     def begin(self, live: Live, execution: Execution) -> None:
@@ -86,11 +85,14 @@ class Containers:
         except Unavailable as error:
             await self._endings.end(live, Status.ENDED_ERROR, str(error))
 
-    def _prepare_folder(self, folder: Path, execution_id: str, mode: Mode, branch: int) -> None:
+    def _prepare_folder(self, spec: ContainerSpec, mode: Mode, branch: int) -> None:
         """A fresh folder. The mode 0700 keeps the token from other users of the host."""
+        folder, execution_id = spec.agent_dir, spec.execution_id
         settings = {
             "execution_id": execution_id,
             "token": self._services.tokens.token(execution_id),
+            # Full scratch is an error that a flow can handle; full memory ends it.
+            "scratch_limit_bytes": spec.memory_limit_bytes // 2,
             "mode": mode,
             "branch": branch,
             "on_store_full": self._services.config.on_store_full,

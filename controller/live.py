@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from controller.errors import Unavailable
-from controller.model import CallKey, Execution, Outcome, Savepoint
+from controller.model import CallKey, Execution, Json, Outcome, Savepoint
 from controller.ports import AgentLink
 
 # A new container's agent has that long; one that was there before only has to find its controller again.
@@ -52,6 +52,8 @@ class Live:
     commits: dict[str, asyncio.Task[Savepoint]] = field(default_factory=dict)
     # The recorded output value, parsed, in a box; None: to be read from the records.
     output: tuple[Any] | None = None
+    # By a call's seq: what it was before that call changed it, which is what the savepoint at the call keeps.
+    output_before: dict[int, Json] = field(default_factory=dict)
     output_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     starting: asyncio.Task[None] | None = None
     watching: asyncio.Task[None] | None = None

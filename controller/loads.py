@@ -200,6 +200,7 @@ class Loads:
         live.branch = load.branch_to
         live.head_savepoint_id = savepoint.id
         live.output = None
+        live.output_before.clear()
         # The restored tree's calls have waited for this; what follows need not hold them up.
         self._loading_over(live)
         await services.db(Database.abandon_calls, execution.id, load.branch_from)

@@ -97,7 +97,7 @@ class Savepoint:
     line: int
     function: str
     open_calls: tuple[str, ...]
-    output_value: Json  # the execution's output value then: it goes back with a load
+    output_value: Json  # the execution's output value then, which goes back with a load; b"": taken when recorded
     created_at: datetime
     raw_bytes: int
     stored_bytes: int

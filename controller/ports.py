@@ -63,8 +63,8 @@ class Database(Protocol):
         """With its savepoints, calls, loads and log."""
 
     def add_savepoint(self, savepoint: Savepoint) -> Savepoint:
-        """Commit the row: gives it the next number, sets parent_id from the execution's head, output_value from the
-        execution, and makes it the head (when its branch is still the execution's). Answers what was recorded.
+        """Commit the row: gives it the next number, sets parent_id from the execution's head, an empty output_value
+        from the execution, and makes it the head (when its branch is still the execution's). Answers what was recorded.
         """
 
     def name_savepoint(self, savepoint_id: str, name: str, kind: SavepointKind) -> None: ...
@@ -251,7 +251,16 @@ class AgentLink(Protocol):
 
 
 class Connector(Protocol):
-    """Carries out this.connect for one connection type, outside the flow's container."""
+    """Carries out this.connect for one connection type, outside the flow's container.
+
+    places: inputs that say where it leads. With a connection they come from that connection alone, or a flow could
+    send the connection's secrets elsewhere.
+    """
+
+    places: frozenset[str]
+
+    async def check_without_connection(self, inputs: dict[str, Any]) -> None:
+        """Raises ConnectorError when flow code, which is not trusted, may not choose this place by itself."""
 
     async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Inputs are the connection's value overlaid with the call's keywords. Returns output_value.

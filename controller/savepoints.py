@@ -23,7 +23,7 @@ from controller.errors import (
 )
 from controller.ids import new_savepoint_id
 from controller.live import Live
-from controller.model import NULL, CallKey, Execution, Savepoint, SavepointKind
+from controller.model import CallKey, Execution, Json, Savepoint, SavepointKind
 from controller.ports import Database, StoredImage
 from controller.services import Services
 from controller.values import checked_name
@@ -155,7 +155,11 @@ class Savepoints:
             stored = await self._put(live, dump, savepoint_id, folder)
             try:
                 self._check_branch(live, dump)
-                recorded = await services.db(Database.add_savepoint, self._record(live, dump, savepoint_id, stored))
+                # The call may have changed the output value by now, and will change it again after a load.
+                async with live.output_lock:
+                    before = live.output_before.pop(dump.seq, None)
+                    record = self._record(live, dump, savepoint_id, stored, before)
+                    recorded = await services.db(Database.add_savepoint, record)
             except BaseException:
                 await services.in_store(services.store.delete, savepoint_id)
                 raise
@@ -230,7 +234,9 @@ class Savepoints:
                 " the savepoint is dropped"
             )
 
-    def _record(self, live: Live, dump: Dump, savepoint_id: str, stored: StoredImage) -> Savepoint:
+    def _record(
+        self, live: Live, dump: Dump, savepoint_id: str, stored: StoredImage, output_value: Json | None
+    ) -> Savepoint:
         return Savepoint(
             id=savepoint_id,
             execution_id=live.execution_id,
@@ -245,7 +251,7 @@ class Savepoints:
             line=dump.line,
             function=dump.function,
             open_calls=dump.open_calls,
-            output_value=NULL,
+            output_value=output_value or b"",
             created_at=self._services.clock.now(),
             raw_bytes=stored.raw_bytes,
             stored_bytes=stored.stored_bytes,

@@ -24,7 +24,11 @@ def main() -> None:
     file = start["file"]
     try:
         handler = _load(file)
-        handler(System(channel), Execution(channel))
+        ending = handler(System(channel), Execution(channel))
+        if hasattr(ending, "__await__"):
+            import asyncio
+
+            asyncio.run(ending)
     except SystemExit as error:
         if error.code not in (None, 0):
             _end(channel, {"end": "raised", "error": f"SystemExit: {error.code}"})

@@ -51,7 +51,8 @@ def start_detached(command: Sequence[str], config: Config) -> int:
     READY_TIMEOUT_S; no process is left behind then.
     """
     try:
-        config.log_file.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (config.data_dir, config.log_file.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = config.log_file.open("ab")
     except OSError as error:
         raise CliError(

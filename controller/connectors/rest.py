@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
 import json
+import socket
 import ssl
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -63,6 +65,27 @@ class RestConnector:
 
     Every attempt of a request other than GET has the same Idempotency-Key header, unless headers bring one.
     """
+
+    places = frozenset({"base_url", "url", "verify_ssl"})
+
+    async def check_without_connection(self, inputs: dict[str, Any]) -> None:
+        """The controller's own host, and its link, are not the flow's: what listens there trusts who reaches it."""
+        values = checked(_NAME, _INPUTS, inputs)
+        if values["follow_redirects"]:
+            raise ConnectorError("PermissionDenied", f"{_NAME}: follow_redirects needs a saved connection")
+        url = httpx.URL(_url(values))
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port or 80, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise refused(f"{_NAME}: {url.host}: {error.strerror or error}") from error
+        for *_, (address, *_) in found:
+            place = ipaddress.ip_address(str(address).partition("%")[0])
+            if place.is_loopback or place.is_link_local or place.is_unspecified or place.is_multicast:
+                raise ConnectorError(
+                    "PermissionDenied",
+                    f"{_NAME}: {url.host} is the controller's own host or link; an operator can allow it by a"
+                    " connection: snapctl connection save NAME --type REST -v base_url=...",
+                )
 
     async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Raises ConnectorError with status and beginning of the body, or with the words of the failed connection."""

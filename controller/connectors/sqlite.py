@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from controller.connectors.errors import invalid, refused
+from controller.connectors.errors import ConnectorError, invalid, refused
 from controller.connectors.inputs import Input, checked, one_of
 from controller.connectors.secrets import redact
 
@@ -46,6 +46,17 @@ class SqliteConnector:
     Each call is a transaction.
     """
 
+    places = frozenset({"path"})
+
+    async def check_without_connection(self, inputs: dict[str, Any]) -> None:
+        """Always refused: the controller's files are out of a flow's reach."""
+        checked(_NAME, _INPUTS, inputs)
+        raise ConnectorError(
+            "PermissionDenied",
+            f"{_NAME}: a flow can't choose a file of the controller's host; save a connection:"
+            " snapctl connection save NAME --type SQLITE -v path=...",
+        )
+
     async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Raises ConnectorError with SQLite's words. SQLite has no place for the key, so it goes unused."""
         del idempotency_key
@@ -67,6 +78,7 @@ def _run(action: str, values: dict[str, Any], params: Any) -> Any:
     mode = "rw" if action in _FETCHES else "rwc"
     url = f"{Path(values['path']).absolute().as_uri()}?mode={mode}"
     with closing(sqlite3.connect(url, uri=True, timeout=values["timeout"])) as connection:
+        connection.set_authorizer(_authorize)
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS)
         # Commits, or rolls back what an error left.
         with connection:
@@ -76,6 +88,11 @@ def _run(action: str, values: dict[str, Any], params: Any) -> Any:
             if action == "execute":
                 return max(cursor.rowcount, 0)
             return _fetched(action, cursor)
+
+
+def _authorize(action: int, *_: object) -> int:
+    """One file is what the connection gives: ATTACH and VACUUM INTO reach for others."""
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
 
 
 def _fetched(action: str, cursor: sqlite3.Cursor) -> Any:

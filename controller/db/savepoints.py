@@ -81,10 +81,11 @@ class SavepointRecords(Transactions):
     """Savepoints of all executions."""
 
     def add_savepoint(self, savepoint: Savepoint) -> Savepoint:
-        """Commit the row and answer what was recorded; the given number, parent_id and output_value don't count.
+        """Commit the row and answer what was recorded; the given number and parent_id don't count.
 
-        It gets the execution's next number and its present output value. On the execution's branch it follows the
-        head and becomes the head; on a branch that was left meanwhile it follows that branch's newest savepoint.
+        It gets the execution's next number, and its present output value where none is given. On the execution's branch
+        it follows the head and becomes the head; on a branch that was left meanwhile it follows that branch's newest
+        savepoint.
         Raises NotFound when the execution is gone.
         """
         with self._writing() as connection:
@@ -97,7 +98,7 @@ class SavepointRecords(Transactions):
                 savepoint,
                 number=count + 1,
                 parent_id=head if current else branch_tip(connection, savepoint.execution_id, savepoint.branch),
-                output_value=output_value,
+                output_value=savepoint.output_value or output_value,
             )
             connection.execute(_INSERT, {name: getattr(recorded, name) for name in _NAMES})
             connection.execute(

@@ -22,17 +22,7 @@ class ConnectCalls:
         return {"connect": self.connect}
 
     async def connect(self, call: FlowCall) -> dict[str, Any]:
-        connector_type, inputs = await self._inputs(call)
-        connectors = self._services.connectors
-        if connector_type not in connectors:
-            raise CallFailed(
-                "ResourceNotFoundError",
-                f"connect: there is no connector type {connector_type!r}; there are {', '.join(sorted(connectors))}",
-            )
-        # Made with its first use: each imports much.
-        connector = self._made.get(connector_type)
-        if connector is None:
-            connector = self._made[connector_type] = connectors[connector_type]()
+        connector_type, connector, inputs = await self._inputs(call)
         started_at = self._services.clock.now()
         output = await connector.call(inputs, idempotency_key=call.call.idempotency_key)
         return {
@@ -47,14 +37,29 @@ class ConnectCalls:
             "ended_at": self._services.clock.now().isoformat(),
         }
 
-    async def _inputs(self, call: FlowCall) -> tuple[str, dict[str, Any]]:
-        """The connector's type, and the connection's value overlaid with the call's keywords."""
+    def _connector(self, connector_type: str) -> Connector:
+        """Made with its first use: each imports much."""
+        connectors = self._services.connectors
+        if connector_type not in connectors:
+            raise CallFailed(
+                "ResourceNotFoundError",
+                f"connect: there is no connector type {connector_type!r}; there are {', '.join(sorted(connectors))}",
+            )
+        connector = self._made.get(connector_type)
+        if connector is None:
+            connector = self._made[connector_type] = connectors[connector_type]()
+        return connector
+
+    async def _inputs(self, call: FlowCall) -> tuple[str, Connector, dict[str, Any]]:
+        """The connector's type, it, and the connection's value overlaid with the call's keywords."""
         inputs = call.mapping("inputs") if call.args.get("inputs") is not None else {}
         name, connector_type = call.text("connection", default=""), call.text("connector_type", default="")
         if not name and not connector_type:
             raise CallFailed("MissingInputError", "connect: name a connection, or give a connector_type")
         if not name:
-            return connector_type, inputs
+            connector = self._connector(connector_type)
+            await connector.check_without_connection(inputs)
+            return connector_type, connector, inputs
         connection = await self._services.db(Database.connection, name)
         if connection is None:
             raise CallFailed(
@@ -65,4 +70,9 @@ class ConnectCalls:
             raise call.invalid(
                 f"the connection {name!r} is of type {connection.connector_type!r}, not {connector_type!r}"
             )
-        return connection.connector_type, {**parsed(connection.value), **inputs}
+        connector = self._connector(connection.connector_type)
+        if chosen := sorted(connector.places & inputs.keys()):
+            raise call.invalid(
+                f"where the connection {name!r} leads is its own business: leave out {', '.join(chosen)}"
+            )
+        return connection.connector_type, connector, {**parsed(connection.value), **inputs}

@@ -16,6 +16,8 @@ from controller.values import packed, parsed
 # Each savepoint keeps the output value of its moment, so what log() adds to it has to stay small; the log itself is
 # never cut.
 LOGGING_ENTRIES = 200
+# More than the threads of a flow that stand in a call at once.
+_OPEN_CALLS = 64
 _SAVED_FIELDS = frozenset({"message", "output_value"})
 
 
@@ -118,6 +120,9 @@ class FieldCalls:
             value, limit = packed(changed), self._services.config.max_value_bytes
             if len(value) > limit:
                 raise call.invalid(f"the output value would have {len(value)} bytes, the limit is {limit}")
+            live.output_before[call.call.key.seq] = packed(live.output[0])
+            while len(live.output_before) > _OPEN_CALLS:
+                del live.output_before[next(iter(live.output_before))]
             await self._services.db(Database.set_fields, call.execution_id, output_value=value)
             live.output = (changed,)
 

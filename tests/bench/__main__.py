@@ -30,7 +30,7 @@ import time
 def handler(system, this):
     heap = bytearray(this.get("input_value") << 20)
     for at in range(0, len(heap), 4096):
-        heap[at] = at >> 12 & 255
+        heap[at : at + 8] = at.to_bytes(8)
     for turn in range({rounds}):
         until = time.perf_counter() + 0.02
         while time.perf_counter() < until:
@@ -38,7 +38,7 @@ def handler(system, this):
         began = time.perf_counter()
         this.get("id")
         print("RESULT", (time.perf_counter() - began) * 1000)
-        this.connect(connector_type="REST", url="{gate}", timeout=600)
+        this.connect("bench-gate", path="/", timeout=600)
 """
 
 LOADING = """
@@ -47,7 +47,7 @@ import time
 def handler(system, this):
     heap = bytearray(this.get("input_value") << 20)
     for at in range(0, len(heap), 4096):
-        heap[at] = 1
+        heap[at : at + 8] = at.to_bytes(8)
     this.create_dump("here")
     print("RESULT", time.time())
     this.sleep(3600)
@@ -120,13 +120,15 @@ class Raw:
 def calls(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float, float]:
     """Median of a call with its savepoint, of the raw dump, of the raw restore; milliseconds."""
     gate = Gate()
-    execution = platform.run(CALLING.format(rounds=rounds, gate=gate.url), heap_mib)
+    platform.connect("bench-gate", "REST", base_url=gate.url)
+    execution = platform.run(CALLING.format(rounds=rounds), heap_mib)
     gate.wait_reached()
     raw = Raw(execution)
     dumps, restores = [], []
     for turn in range(rounds):
         platform.wait_results(execution, turn + 1)
-        time.sleep(0.1)  # the savepoint at the call in which it stands is taken by then
+        # Two calls a turn and one before: the savepoint at the call in which it stands is there.
+        platform.wait_until(lambda count=2 * turn + 3: len(platform.savepoints(execution)) >= count, execution)
         dumps.append(raw("dump"))
         restores.append(raw("restore"))
         gate.open()

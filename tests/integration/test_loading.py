@@ -317,6 +317,24 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(platform: Platform
     platform.cancel(execution)
 
 
+def test_what_a_call_did_to_the_output_is_not_there_twice_after_a_load_at_that_call(platform: Platform) -> None:
+    execution = platform.run(
+        """
+        async def handler(system, this):
+            this.log("first")
+            this.set_output("list", [1])
+            this.log("second")
+            print("RESULT", len(this.get("output_value")["logging"]))
+            this.sleep(3600)
+        """
+    )
+    platform.wait_results(execution, 1)
+    for number in (1, 2, 3):
+        platform.load(execution, id=str(number))
+        assert platform.wait_results(execution, number + 1)[-1] == "2"
+    platform.cancel(execution)
+
+
 def test_an_unknown_savepoint_is_refused_and_the_execution_goes_on(platform: Platform) -> None:
     execution = platform.run(COUNTING)
     platform.wait_results(execution, 4)
