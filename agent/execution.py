@@ -32,6 +32,8 @@ _T = TypeVar("_T")
 _ADDRESS_IN_USE = "Address already in use"
 _NO_SPACE = "No space left on device"
 
+# The call that is all about its savepoint.
+_CREATE_DUMP = "create_dump"
 # With less room than this, a call waits for the commit of its savepoint.
 _ROOM_BYTES = 2 << 30
 # How long the end of the container waits for the commit of the newest savepoint.
@@ -191,7 +193,7 @@ class Execution:
         if call.ordered:
             failure = await self._savepoint_at(call)
             await self._output.flush()
-            if failure and call.name == "create_dump":
+            if failure and call.name == _CREATE_DUMP:
                 self._reply_error(call, "SavepointError", failure)
                 return
             response = await self._session.call(self._request(call))
@@ -423,8 +425,6 @@ class Execution:
                     old.thaw()
                 raise
             self._leave_tree()
-            if self._tree is not None:
-                self._end_tree(self._tree)
             self._started = True
             self._branch = command.branch
             self._restored = json.loads(command.restored_json) if command.restored_json else None
@@ -433,7 +433,15 @@ class Execution:
             self._adopt(restored.tree, restored.conversation.in_flight)
             for call in restored.conversation.open_calls:
                 self._open[call.seq] = call
-                self._spawn_carrying(self._carry_again(call, command.savepoint_id))
+                if call.name == _CREATE_DUMP:
+                    # It just returns, and only says what is known here.
+                    header = {"seq": call.seq, "restored": self._restored}
+                    self._reply(call, header, json.dumps(command.savepoint_id).encode())
+                else:
+                    self._spawn_carrying(self._carry_again(call, command.savepoint_id))
+            if old is not None:
+                # Last: unmounting takes a while, and the restored tree need not wait for it.
+                self._end_tree(old)
         self._kit = asyncio.create_task(asyncio.to_thread(self._new_kit))
 
     def _restore_beside(self, old: Tree | None, folder: Path) -> savepoint.Restored:
@@ -446,11 +454,17 @@ class Execution:
         # A port on which both trees listen can't be bound twice: the old one has to go first. It is kept as an image.
         kept = folder.with_name(f"{folder.name}-kept")
         savepoint.take(self._service, old, kept, self._ask_conversation, leave_frozen=True)
+        old.replaced = True
         old.kill()
         try:
             return savepoint.restore(folder, self._new_kit)
-        except (CriuRefused, OSError, ValueError):
-            back = savepoint.restore(kept, self._new_kit)
+        except (CriuRefused, OSError, ValueError) as error:
+            try:
+                back = savepoint.restore(kept, self._new_kit)
+            except (CriuRefused, OSError, ValueError) as loss:
+                words = f"{error}; the tree that had to go first, for its port, could not be brought back: {loss}"
+                self._loop.call_soon_threadsafe(self._lose, old, words)
+                raise CriuRefused(words) from loss
             self._loop.call_soon_threadsafe(self._bring_back, old, back)
             raise
         finally:
@@ -466,6 +480,12 @@ class Execution:
         self._output.forget(old.pipes.ours_stderr)
         self._adopt(back.tree, back.conversation.in_flight)
         self._open.update(open_calls)
+        old.scratch.discard()
+
+    def _lose(self, old: Tree, words: str) -> None:
+        """No tree lives any more: that is the execution's end, and it can still be loaded."""
+        self._said_end = {"end": "raised", "error": words}
+        self._spawn_carrying(self._tell_end(old, -signal.SIGKILL))
 
     def _next_kit(self) -> Kit:
         """The one that was prepared ahead, the first time."""
@@ -485,12 +505,15 @@ class Execution:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
+        if self._tree is not None:
+            self._tree.replaced = True
+            self._output.forget(self._tree.pipes.ours_stdout)
+            self._output.forget(self._tree.pipes.ours_stderr)
+            self._tree = None
 
     def _end_tree(self, tree: Tree) -> None:
-        self._tree = None
+        """A tree that another one has replaced."""
         tree.kill()
-        self._output.forget(tree.pipes.ours_stdout)
-        self._output.forget(tree.pipes.ours_stderr)
         tree.scratch.discard()
 
     # --- processes that end
@@ -503,7 +526,7 @@ class Execution:
                 return
             if pid == 0:
                 return
-            if self._tree is not None and pid == self._tree.pid:
+            if self._tree is not None and pid == self._tree.pid and not self._tree.replaced:
                 self._spawn_carrying(self._tell_end(self._tree, os.waitstatus_to_exitcode(status)))
 
     async def _tell_end(self, tree: Tree, exit_status: int) -> None:

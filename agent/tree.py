@@ -20,6 +20,8 @@ class Tree:
     pipes: Pipes
     scratch: Scratch
     frozen: bool = False
+    # Ended by the agent because another tree takes its place: nobody is to hear of that as the flow's end.
+    replaced: bool = False
 
     def freeze(self) -> None:
         """Stop every process that runs. A dump may have done it already."""

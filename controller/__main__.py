@@ -18,10 +18,15 @@ from controller.errors import FlowsnapError
 EXIT_FAILED = 1
 
 
+# Store threads hold the interpreter for a while; the loop answers calls meanwhile, and the default is 5 ms.
+_SWITCH_INTERVAL_S = 0.0005
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, SIGINT or the Shutdown RPC; answers the exit status."""
     config = _config(arguments)
     _log_json()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         asyncio.run(_serve(config))
     except FlowsnapError as error:

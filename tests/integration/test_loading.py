@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import grpc
 import pytest
@@ -428,6 +429,37 @@ def test_a_load_that_criu_refuses_leaves_the_program_running_and_shows_its_words
 
 
 def _in_container(container: str, command: str) -> None:
-    import subprocess
-
     subprocess.run(["docker", "exec", container, "sh", "-c", command], check=True)
+
+
+def test_a_program_that_had_to_go_for_its_port_is_back_when_the_load_fails_all_the_same(platform: Platform) -> None:
+    """Two trees can't listen on one port, so the old one goes first; here somebody else has taken the port as well."""
+    execution = platform.run(
+        """
+        import socket, time
+
+        def handler(system, this):
+            server = socket.create_server(("127.0.0.1", 18090))
+            this.create_dump("listening")
+            server.close()
+            for i in range(100000):
+                time.sleep(0.05)
+                print("RESULT", i)
+        """
+    )
+    platform.wait_results(execution, 2)
+    squatter = (
+        "import socket, time; s = socket.create_server(('127.0.0.1', 18090)); print('on', flush=True); time.sleep(60)"
+    )
+    command = ["docker", "exec", f"flowsnap-{execution}", "python3", "-c", squatter]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"on\n"
+        with pytest.raises(grpc.RpcError) as refused:
+            platform.load(execution, name="listening")
+        assert "Address already in use" in refused.value.details()
+        assert platform.get(execution).branch == 1
+        count = len(platform.results(execution))
+        results = [int(result) for result in platform.wait_results(execution, count + 3)]
+        assert results == list(range(len(results)))
+        platform.cancel(execution)
