@@ -259,8 +259,11 @@ class Connector(Protocol):
 
     places: frozenset[str]
 
-    async def check_without_connection(self, inputs: dict[str, Any]) -> None:
-        """Raises ConnectorError when flow code, which is not trusted, may not choose this place by itself."""
+    async def without_connection(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The inputs as they are carried out for flow code, which is not trusted, with no operator's connection.
+
+        Raises ConnectorError when a flow may not choose this place by itself.
+        """
 
     async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Inputs are the connection's value overlaid with the call's keywords. Returns output_value.

@@ -155,10 +155,8 @@ class Savepoints:
             stored = await self._put(live, dump, savepoint_id, folder)
             try:
                 self._check_branch(live, dump)
-                # The call may have changed the output value by now, and will change it again after a load.
                 async with live.output_lock:
-                    before = live.output_before.pop(dump.seq, None)
-                    record = self._record(live, dump, savepoint_id, stored, before)
+                    record = self._record(live, dump, savepoint_id, stored, _output_at(live, dump.seq))
                     recorded = await services.db(Database.add_savepoint, record)
             except BaseException:
                 await services.in_store(services.store.delete, savepoint_id)
@@ -270,6 +268,18 @@ class Savepoints:
             known = "it has none yet"
         what = "named" if selector.by == "name" else "with the id"
         return NotFound(f"execution {execution.name!r} has no savepoint {what} {selector.text!r}; {known}")
+
+
+def _output_at(live: Live, seq: int) -> Json | None:
+    """The output value when that call was made; None: it was not changed since.
+
+    The call, and even the next one, may have changed it by now, and will do so again after a load.
+    """
+    if not seq:
+        return None
+    for earlier in [known for known in live.output_before if known < seq]:
+        del live.output_before[earlier]
+    return live.output_before[min(live.output_before)] if live.output_before else None
 
 
 def _record_of(folder: Path) -> Path:

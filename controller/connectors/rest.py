@@ -68,10 +68,13 @@ class RestConnector:
 
     places = frozenset({"base_url", "url", "verify_ssl"})
 
-    async def check_without_connection(self, inputs: dict[str, Any]) -> None:
-        """The controller's own host, and its link, are not the flow's: what listens there trusts who reaches it."""
+    async def without_connection(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The controller's own host, and its link, are not the flow's: what listens there trusts who reaches it.
+
+        No redirect is followed, because it could lead there.
+        """
         values = checked(_NAME, _INPUTS, inputs)
-        if values["follow_redirects"]:
+        if inputs.get("follow_redirects"):
             raise ConnectorError("PermissionDenied", f"{_NAME}: follow_redirects needs a saved connection")
         url = httpx.URL(_url(values))
         try:
@@ -86,6 +89,7 @@ class RestConnector:
                     f"{_NAME}: {url.host} is the controller's own host or link; an operator can allow it by a"
                     " connection: snapctl connection save NAME --type REST -v base_url=...",
                 )
+        return {**inputs, "follow_redirects": False}
 
     async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Raises ConnectorError with status and beginning of the body, or with the words of the failed connection."""

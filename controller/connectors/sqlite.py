@@ -48,7 +48,7 @@ class SqliteConnector:
 
     places = frozenset({"path"})
 
-    async def check_without_connection(self, inputs: dict[str, Any]) -> None:
+    async def without_connection(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Always refused: the controller's files are out of a flow's reach."""
         checked(_NAME, _INPUTS, inputs)
         raise ConnectorError(

@@ -58,8 +58,7 @@ class ConnectCalls:
             raise CallFailed("MissingInputError", "connect: name a connection, or give a connector_type")
         if not name:
             connector = self._connector(connector_type)
-            await connector.check_without_connection(inputs)
-            return connector_type, connector, inputs
+            return connector_type, connector, await connector.without_connection(inputs)
         connection = await self._services.db(Database.connection, name)
         if connection is None:
             raise CallFailed(

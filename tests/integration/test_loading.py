@@ -325,14 +325,19 @@ def test_what_a_call_did_to_the_output_is_not_there_twice_after_a_load_at_that_c
             this.log("first")
             this.set_output("list", [1])
             this.log("second")
-            print("RESULT", len(this.get("output_value")["logging"]))
+            for i in range(20):
+                this.set_output("number", i)
+            print("RESULT", len(this.get("output_value")["logging"]), this.get("output_value")["number"])
             this.sleep(3600)
         """
     )
     platform.wait_results(execution, 1)
     for number in (1, 2, 3):
         platform.load(execution, id=str(number))
-        assert platform.wait_results(execution, number + 1)[-1] == "2"
+        assert platform.wait_results(execution, number + 1)[-1] == "2 19"
+    assert [s.call for s in platform.savepoints(execution)[3:5]] == ["set_output"] * 2
+    loaded = json.loads(platform.load(execution, id="5").execution.output_value_json)
+    assert loaded["number"] == 0  # not what the call of the savepoint, or the one after it, made of it
     platform.cancel(execution)
 
 
