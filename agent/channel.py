@@ -27,8 +27,8 @@ from agent.pipes import Pipes
 _LENGTHS = struct.Struct("<II")
 _PIPE_BYTES = 65536
 _READ_BYTES = 1 << 18
-# A frame with a value of the largest size that the controller may allow, and its header.
-_MAX_FRAME_BYTES = 64 << 20
+# A frame with a value of the largest size that the controller may allow, and its header; a gRPC message takes more.
+_MAX_FRAME_BYTES = 48 << 20
 
 
 @dataclass(frozen=True, slots=True)

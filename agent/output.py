@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
 from flowsnap.v1 import agent_pb2 as pb
 from flowsnap.v1 import types_pb2
+
+from agent.errors import AgentError
 
 _READ_BYTES = 65536
 # A line longer than this is cut into several.
@@ -113,7 +116,11 @@ class Output:
             batch, self._lines = self._lines[:_BATCH_LINES], self._lines[_BATCH_LINES:]
             if not self._lines:
                 self._wake.clear()
-            await self._append(pb.AppendLogRequest(lines=batch))
+            try:
+                await self._append(pb.AppendLogRequest(lines=batch))
+            except AgentError as error:
+                # Refused for good: these lines are lost, those that follow must not be.
+                sys.stderr.write(f"flowsnap agent: {len(batch)} log lines were refused: {error}\n")
             if not self._lines:
                 self._idle.set()
             self._resume()

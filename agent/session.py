@@ -23,7 +23,9 @@ _MAX_MESSAGE_BYTES = 80 << 20
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 # A controller that is stopped or restarts answers with these; everything else is an answer.
-_AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+# The controller's disk is full. What it records by itself is asked for again until there is room.
+_FULL = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 
 class Session:
@@ -63,7 +65,7 @@ class Session:
 
     async def call(self, request: pb.CallRequest) -> pb.CallResponse:
         """Until done. The journal joins a repeated request to the first."""
-        return await self._insist(lambda: self._stub.Call(request, metadata=self._metadata))
+        return await self._insist(lambda: self._stub.Call(request, metadata=self._metadata), _AWAY | _FULL)
 
     async def commit(self, request: pb.CommitSavepointRequest) -> pb.CommitSavepointResponse:
         """Raises CommitFailed with the controller's words."""
@@ -73,21 +75,22 @@ class Session:
             raise CommitFailed(str(error)) from error
 
     async def append_log(self, request: pb.AppendLogRequest) -> None:
-        await self._insist(lambda: self._stub.AppendLog(request, metadata=self._metadata))
+        await self._insist(lambda: self._stub.AppendLog(request, metadata=self._metadata), _AWAY | _FULL)
 
     async def report_command(self, request: pb.ReportCommandRequest) -> None:
         await self._insist(lambda: self._stub.ReportCommand(request, metadata=self._metadata))
 
     async def report_exit(self, request: pb.ReportExitRequest) -> None:
-        await self._insist(lambda: self._stub.ReportExit(request, metadata=self._metadata))
+        await self._insist(lambda: self._stub.ReportExit(request, metadata=self._metadata), _AWAY | _FULL)
 
-    async def _insist(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+    async def _insist(self, attempt: Callable[[], Awaitable[_T]], passing: frozenset[grpc.StatusCode] = _AWAY) -> _T:
+        """Repeat the attempt while it fails with what passes by itself."""
         pause = _FIRST_PAUSE_S
         while True:
             try:
                 return await attempt()
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _AWAY:
+                if error.code() not in passing:
                     raise ControllerRefused(error.details() or str(error.code())) from error
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from controller.model import NULL, Call, CallKey, Execution, Flow, Load, Savepoint, SavepointKind, Status
+from controller.model import Call, CallKey, Execution, Flow, Load, Savepoint, SavepointKind, Status
 
 START = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 FLOW = Flow(name="demo.py", version="v1", script="def handler(system, this):\n    return this.success('ü')\n")
@@ -59,7 +59,7 @@ def savepoint(savepoint_id: str, execution_id: str = "e1", **changes: Any) -> Sa
         "line": 3,
         "function": "handler",
         "open_calls": ("connect", "sleep"),
-        "output_value": NULL,
+        "output_value": b"",
         "created_at": START,
         "raw_bytes": 3 * 1024**3,
         "stored_bytes": 100,

@@ -32,6 +32,11 @@ def test_savepoints_form_a_chain_when_added_one_after_the_other(database: SqlDat
     assert (execution.head_savepoint_id, execution.savepoint_count) == ("s2", 2)
 
 
+def test_savepoint_keeps_the_output_value_that_it_is_given(database: SqlDatabase) -> None:
+    database.set_fields("e1", output_value=b"[1]")
+    assert database.add_savepoint(records.savepoint("s1", output_value=b"[0]")).output_value == b"[0]"
+
+
 def test_savepoint_is_refused_when_its_execution_is_gone(database: SqlDatabase) -> None:
     with pytest.raises(NotFound, match="execution gone"):
         database.add_savepoint(records.savepoint("s1", "gone"))

@@ -208,10 +208,10 @@ def test_a_tree_that_criu_refuses_goes_on_without_a_savepoint_and_hears_its_word
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 48 MiB."""
+    """A file system of 256 MiB."""
     place = tmp_path / "disk"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", "-l", place], check=True)
 
@@ -222,7 +222,7 @@ FILLS_UP = """
     def handler(system, this):
         ballast = os.urandom(1 << 20)
         this.create_dump("roomy")
-        ballast += os.urandom(12 << 20)
+        ballast += os.urandom(120 << 20)
         try:
             this.log("needs room")
             print("RESULT stored")
@@ -264,7 +264,7 @@ def _run_until_roomy(platform: Platform, filler: Path) -> str:
     helper = platform.run("def handler(system, this):\n    this.sleep(0.5)\n    system.setting('full').save(1)\n")
     with filler.open("wb") as file:
         room = os.statvfs(filler.parent)
-        file.write(bytes(max(room.f_bavail * room.f_frsize - 14 * MIB, 0)))
+        file.write(bytes(max(room.f_bavail * room.f_frsize - 80 * MIB, 0)))
     platform.wait_ended(helper)
     return execution
 
