@@ -29,19 +29,26 @@ class CountingConnector:
     """Counts, and waits where it is told to."""
 
     def __init__(self) -> None:
-        self.inputs: list[dict[str, Any]] = []
+        self.seen: list[dict[str, Any]] = []
         self.called = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.fails = False
 
-    async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
-        self.inputs.append({**inputs, "key": idempotency_key})
+    summary = "counts"
+    inputs: Any = {}
+    probe: Any = {}
+
+    def check(self, value: Any) -> None:
+        """Takes anything."""
+
+    async def call(self, inputs: dict[str, Any], *, idempotency_key: str, secret: Any = ()) -> dict[str, Any]:
+        self.seen.append({**inputs, "key": idempotency_key})
         self.called.set()
         await self.may_end.wait()
         if self.fails:
             raise Refused
-        return {"result": len(self.inputs)}
+        return {"result": len(self.seen)}
 
 
 class FullStore:
@@ -86,7 +93,7 @@ async def test_call_is_carried_out_once_when_it_is_repeated(
     connector.may_end.set()
     assert (await second)["output_value"] == {"result": 1}
     assert (await agent._carry_out(call))["output_value"] == {"result": 1}
-    assert len(connector.inputs) == 1
+    assert len(connector.seen) == 1
 
 
 async def test_connection_value_is_overlaid_with_the_calls_inputs(
@@ -99,8 +106,8 @@ async def test_connection_value_is_overlaid_with_the_calls_inputs(
     _, agent = await controller.run()
     result = await agent.call("connect", connection="db", inputs={"table": "mine"})
     assert (result["status"], result["output_value"]) == ("ENDED_SUCCESS", {"result": 1})
-    assert connector.inputs[0]["user"] == "u"
-    assert connector.inputs[0]["table"] == "mine"
+    assert connector.seen[0]["user"] == "u"
+    assert connector.seen[0]["table"] == "mine"
     listed = await controller.connections.ListConnections(pb.ListConnectionsRequest())
     assert b"geheim" not in listed.SerializeToString()
     await controller.connections.DeleteConnection(pb.DeleteConnectionRequest(name="db"))

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from controller.connectors import ConnectorError, connector
-from controller.connectors.rest import MAX_RESPONSE_BYTES
+from controller.connectors.http import MAX_RESPONSE_BYTES
 
 KEY = "key-of-the-call"
 
@@ -170,7 +170,7 @@ async def test_status_url_and_beginning_are_shown_without_secrets_when_a_status_
     assert kind == "ConnectorError"
     assert "status 500 Internal Server Error" in message
     assert "/status/500?token=********&page=2" in message
-    assert "no: ********" in message
+    assert "no: Basic ********" in message
     assert len(message) < 700
     for secret in ("hush", "t0ken", "s3cret"):
         assert secret not in message
