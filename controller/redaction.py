@@ -66,20 +66,21 @@ def _secrets(value: Any, declared: Declared, *, secret: bool) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _secrets(item, {}, secret=secret)
-    elif isinstance(value, bool) or value is None:
-        return
-    elif secret:
-        text = str(value)
-        # "Bearer abc" comes back as "abc" from many a server, and of a private key single lines do.
-        parts = {text, *(line for line in text.splitlines() if len(line) >= _SHORTEST_LINE)}
-        if scheme := _SCHEME.match(text):
-            parts.add(text[scheme.end() :])
-        yield from (part for part in parts if len(part) >= _SHORTEST)
+    elif secret and value is not None and not isinstance(value, bool):
+        yield from _parts(str(value))
     elif isinstance(value, str):
         for user_info in _USER_INFO.findall(value):
             pair = user_info[:-1]
             if len(pair.partition(":")[2]) >= _SHORTEST:
                 yield from (pair.partition(":")[2], _basic(unquote(pair)))
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """What servers and libraries repeat: all of it, one line of a private key, "abc" of "Bearer abc"."""
+    parts = {secret, *(line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE)}
+    if scheme := _SCHEME.match(secret):
+        parts.add(secret[scheme.end() :])
+    return (part for part in parts if len(part) >= _SHORTEST)
 
 
 def _basic(pair: str) -> str:

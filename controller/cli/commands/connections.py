@@ -109,7 +109,7 @@ def test(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         answer = client.call(client.connections.TestConnection, control_pb2.TestConnectionRequest(name=name))
-    printer.result(f"{name} works ({units.duration_us(answer.duration_us)})")
+    printer.result(f"{name} works ({units.milliseconds(answer.duration_us)} ms)")
 
 
 @group.command()

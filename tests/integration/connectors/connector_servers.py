@@ -243,6 +243,9 @@ def running_slapd(folder: Path) -> Iterator[Endpoint]:
         f"pidfile {folder}/pid\ndatabase mdb\nsuffix dc=example,dc=com\nrootdn {admin}\nrootpw {PASSWORD}\n"
         f"directory {folder}/data\n"
     )
+    # Added before it starts: this version of it breaks off when asked to delete from an empty directory.
+    ldif = "dn: dc=example,dc=com\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: x\n"
+    subprocess.run([program("slapadd", "slapd"), "-f", config], input=ldif, text=True, check=True)
     command = program("slapd", "slapd"), "-d", "0", "-f", config, "-h", f"ldap://{HOST}:{port}"
     with running(*command, port=port):
         yield Endpoint(port, username=admin)

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from connector_servers import HOST, Endpoint, call, free_port, refusal
 
-BASE = "dc=example,dc=com"
+BASE = "ou=people,dc=example,dc=com"
 ANN = f"cn=Änne,{BASE}"
 
 
 @pytest.fixture
-async def directory(slapd: Endpoint) -> dict[str, Any]:
-    """One with one entry below its base, as inputs."""
+async def directory(slapd: Endpoint) -> AsyncIterator[dict[str, Any]]:
+    """One with a unit that has one person in it, as inputs."""
     where = {**slapd(), "tls": "off"}
-    for dn in (ANN, f"cn=Bob,{BASE}", BASE):
-        try:
-            await call("LDAP", **where, action="delete", dn=dn)
-        except Exception as error:  # noqa: BLE001
-            assert "noSuchObject" in str(error)
-    await call(
-        "LDAP", **where, action="add", dn=BASE, attributes={"objectClass": ["dcObject", "organization"], "o": "x"}
-    )
+    await call("LDAP", **where, action="add", dn=BASE, attributes={"objectClass": "organizationalUnit"})
     person = {"objectClass": "inetOrgPerson", "sn": "Ö", "mail": ["a@example.com", "b@example.com"]}
     await call("LDAP", **where, action="add", dn=ANN, attributes=person)
-    return where
+    yield where
+    entries = (await call("LDAP", **where, base=BASE))["entries"]
+    for entry in sorted(entries, key=lambda entry: -len(entry["dn"])):
+        await call("LDAP", **where, action="delete", dn=entry["dn"])
 
 
 async def test_entries_are_found_when_they_were_added(directory: dict[str, Any]) -> None:
     found = await call("LDAP", **directory, base=BASE, filter="(mail=a*)", attributes=["sn", "mail"])
-    assert found["entries"] == [
-        {"dn": ANN, "attributes": {"sn": ["Ö"], "mail": ["a@example.com", "b@example.com"]}}
-    ]
+    assert found["entries"] == [{"dn": ANN, "attributes": {"sn": ["Ö"], "mail": ["a@example.com", "b@example.com"]}}]
     assert len((await call("LDAP", **directory, base=BASE))["entries"]) == 2
     assert len((await call("LDAP", **directory, base=BASE, limit=1))["entries"]) == 1
     assert len((await call("LDAP", **directory, base=BASE, scope="one"))["entries"]) == 1

@@ -39,7 +39,9 @@ async def test_files_are_kept_on_the_server_when_they_are_put_there(files: tuple
     assert (folder["name"], folder["type"]) == ("für alle", "folder")
     await ask("delete", "für alle/ü.txt")
     await ask(remove, "für alle")
-    assert "550" in (await refusal(kind, **where, path="no"))[1] or "404" in (await refusal(kind, **where, path="no"))[1]
+    assert (
+        "550" in (await refusal(kind, **where, path="no"))[1] or "404" in (await refusal(kind, **where, path="no"))[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,8 @@ async def test_objects_are_kept_in_the_bucket_when_they_are_put_there(bucket: di
     assert len((await s3("list", limit=2))["objects"]) == 2
     assert (await s3("get", key="raw", binary=True))["content"] == {"base64": "AP8="}
     url = (await s3("presign", key="a/ü", expires=60))["url"]
-    assert httpx.get(url).text == "grün"
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(url)).text == "grün"
     await s3("delete", key="b")
     assert "NoSuchKey" in (await refusal("S3", **bucket, key="b"))[1]
 

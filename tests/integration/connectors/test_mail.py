@@ -5,90 +5,40 @@ from __future__ import annotations
 import email
 import email.policy
 import imaplib
-import threading
-import warnings
+import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
-from connector_servers import HOST, PASSWORD, USER, Endpoint, call, free_port, refusal
+from connector_servers import HOST, PASSWORD, USER, Endpoint, call, free_port, refusal, running
 
 
-class Mailbox:
-    """What an SMTP server took."""
+class Taken:
+    """What an SMTP server took, in its folder."""
 
-    def __init__(self) -> None:
-        self.envelopes: list[Envelope] = []
-        self.clients = self.clients_ever = 0
-        self.left = threading.Condition()
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def count(self, change: int) -> None:
-        with self.left:
-            self.clients += change
-            self.clients_ever += max(change, 0)
-            self.left.notify_all()
-
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
-        if address.startswith("nobody"):
-            return "550 no such user"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802
-        self.envelopes.append(envelope)
-        return "250 taken"
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in sorted(self._folder.iterdir())]
 
     def newest(self) -> Any:
-        return email.message_from_bytes(self.envelopes[-1].content, policy=email.policy.default)
-
-
-def _authenticated(server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
-    right = isinstance(given, LoginPassword) and (given.login, given.password) == (USER.encode(), PASSWORD.encode())
-    return AuthResult(success=right, handled=False)
-
-
-class CountingController(Controller):
-    """Ends when its clients are gone: their sockets would be left over."""
-
-    def factory(self) -> SMTP:
-        mailbox = self.handler
-
-        class Session(SMTP):
-            def connection_made(self, transport: Any) -> None:
-                mailbox.count(1)
-                super().connection_made(transport)
-
-            def connection_lost(self, error: Any) -> None:
-                super().connection_lost(error)
-                mailbox.count(-1)
-
-        return Session(mailbox, **self.SMTP_kwargs)
-
-    def stop(self, no_assert: bool = False) -> None:
-        mailbox = self.handler
-        with mailbox.left:
-            # The first of them is the controller itself, which looks whether it is there.
-            assert mailbox.left.wait_for(lambda: mailbox.clients_ever and not mailbox.clients, 10)
-        super().stop(no_assert)
+        content = self.records()[-1]["content"].encode("utf-8", "surrogateescape")
+        return email.message_from_bytes(content, policy=email.policy.default)
 
 
 @pytest.fixture
-def smtp() -> Iterator[tuple[dict[str, Any], Mailbox]]:
-    mailbox, port = Mailbox(), free_port()
-    controller = CountingController(
-        mailbox, HOST, port, authenticator=_authenticated, auth_required=True, auth_require_tls=False
-    )
-    with warnings.catch_warnings():
-        # It says that passwords in the open are a bad idea, and here they go nowhere.
-        warnings.simplefilter("ignore", UserWarning)
-        controller.start()
-    yield {"host": HOST, "port": port, "tls": "off", "username": USER, "password": PASSWORD}, mailbox
-    controller.stop()
+def smtp(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Taken]]:
+    port, folder = free_port(), tmp_path / "taken"
+    folder.mkdir()
+    program = Path(__file__).with_name("smtp_server.py")
+    with running(sys.executable, program, str(port), folder, USER, PASSWORD, port=port):
+        yield {"host": HOST, "port": port, "tls": "off", "username": USER, "password": PASSWORD}, Taken(folder)
 
 
-async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[str, Any], Mailbox]) -> None:
+async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[str, Any], Taken]) -> None:
     where, mailbox = smtp
     message = {
         "from": "Änne <ann@example.com>",
@@ -102,8 +52,8 @@ async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[s
     }
     output = await call("SMTP", **where, **message)
     assert output["rejected"] == {"nobody@example.com": "550 no such user"}
-    envelope, found = mailbox.envelopes[0], mailbox.newest()
-    assert envelope.rcpt_tos == ["bob@example.com", "secret@example.com"]
+    found = mailbox.newest()
+    assert mailbox.records()[0]["to"] == ["bob@example.com", "secret@example.com"]
     assert (found["Subject"], found["X-Flow"], found["Bcc"]) == ("Grüße", "1", None)
     assert found["Message-ID"] == output["message_id"]
     assert found.get_body(("plain",)).get_content().strip() == "Hallo Wörld"
@@ -127,18 +77,18 @@ async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[s
     ],
 )
 async def test_what_is_wrong_is_named_when_a_message_is_refused(
-    smtp: tuple[dict[str, Any], Mailbox], inputs: dict[str, Any], kind: str, words: str
+    smtp: tuple[dict[str, Any], Taken], inputs: dict[str, Any], kind: str, words: str
 ) -> None:
     where, mailbox = smtp
     found, message = await refusal("SMTP", **{**where, **inputs})
     assert (found, words in message) == (kind, True), message
-    assert mailbox.envelopes == []
+    assert mailbox.records() == []
 
 
-async def test_nothing_is_sent_when_a_server_is_only_checked(smtp: tuple[dict[str, Any], Mailbox]) -> None:
+async def test_nothing_is_sent_when_a_server_is_only_checked(smtp: tuple[dict[str, Any], Taken]) -> None:
     where, mailbox = smtp
     assert await call("SMTP", **where, check_only=True) == {}
-    assert mailbox.envelopes == []
+    assert mailbox.records() == []
 
 
 @pytest.mark.parametrize("kind", ["SMTP", "IMAP"])

@@ -26,7 +26,8 @@ WSDL = """<?xml version="1.0"?>
   </x:schema></types>
   <message name="in"><part name="p" element="t:Add"/></message>
   <message name="out"><part name="p" element="t:AddResponse"/></message>
-  <portType name="SumsType"><operation name="Add"><input message="t:in"/><output message="t:out"/></operation></portType>
+  <portType name="SumsType"><operation name="Add">
+    <input message="t:in"/><output message="t:out"/></operation></portType>
   <binding name="SumsBinding" type="t:SumsType">
     <soap:binding style="document" transport="http://schemas.xmlsoap.org/soap/http"/>
     <operation name="Add"><soap:operation soapAction="Add"/>
@@ -34,9 +35,7 @@ WSDL = """<?xml version="1.0"?>
   </binding>
   <service name="Sums"><port name="Sums" binding="t:SumsBinding"><soap:address location="ADDRESS"/></port></service>
 </definitions>"""
-ENVELOPE = (
-    '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>{}</e:Body></e:Envelope>'
-)
+ENVELOPE = '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>{}</e:Body></e:Envelope>'
 
 
 class SoapHandler(BaseHTTPRequestHandler):

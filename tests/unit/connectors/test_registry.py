@@ -21,7 +21,7 @@ def test_each_type_has_a_connector_when_asked_for(name: str) -> None:
 
 
 def test_known_types_are_listed_when_a_type_is_unknown() -> None:
-    with pytest.raises(ConnectorError, match="'FAX' is unknown; known are FTP, GIT, .*REST") as caught:
+    with pytest.raises(ConnectorError, match=r"'FAX' is unknown; known are FTP, GIT, .*REST") as caught:
         connector("FAX")
     assert caught.value.error_type == "InvalidInputError"
 
