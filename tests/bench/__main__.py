@@ -117,20 +117,21 @@ class Raw:
         self._process.communicate()
 
 
-def calls(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float, float]:
-    """Median of a call with its savepoint, of the raw dump, of the raw restore; milliseconds."""
+def calls(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float, float, float]:
+    """Median of a call with its savepoint, of the raw dump, of the raw restore, and of one by a CRIU started ahead."""
     gate = Gate()
     platform.connect("bench-gate", "REST", base_url=gate.url)
     execution = platform.run(CALLING.format(rounds=rounds), heap_mib)
     gate.wait_reached()
     raw = Raw(execution)
-    dumps, restores = [], []
+    dumps, restores, restores_ahead = [], [], []
     for turn in range(rounds):
         platform.wait_results(execution, turn + 1)
         # Two calls a turn and one before: the savepoint at the call in which it stands is there.
         platform.wait_until(lambda count=2 * turn + 3: len(platform.savepoints(execution)) >= count, execution)
         dumps.append(raw("dump"))
         restores.append(raw("restore"))
+        restores_ahead.append(raw("restore-ahead"))
         gate.open()
         if turn + 1 < rounds:
             gate.wait_reached()
@@ -138,7 +139,11 @@ def calls(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float,
     platform.wait_ended(execution)
     gate.close()
     took = list(map(float, platform.results(execution)))
-    return statistics.median(took[1:]), statistics.median(dumps[1:]), statistics.median(restores[1:])
+    return (
+        statistics.median(took[1:]),
+        statistics.median(dumps[1:]),
+        *(statistics.median(measured[1:]) for measured in (restores, restores_ahead)),
+    )
 
 
 def loads(platform: Platform, heap_mib: int, rounds: int) -> tuple[float, float, float]:
@@ -225,14 +230,16 @@ def main() -> None:
                 f"store: 100 savepoints, raw {raw_bytes / 1e6:.1f} MB, stored {stored_bytes / 1e6:.2f} MB"
                 f" = {100 * stored_bytes / raw_bytes:.2f}%"
             )
-            print("heap MiB | call ms | raw dump ms | ratio | load ms | CRIU's part ms | raw restore ms | ratio")
+            print(
+                "heap MiB | call ms | raw dump ms | ratio | load ms | CRIU's part ms | raw restore ms | ratio | raw ahead ms | ratio"
+            )
             for heap in map(int, arguments.heaps.split(",")):
                 rounds = ROUNDS if heap < 64 else 9
-                call, dump, restore = calls(platform, heap, rounds)
+                call, dump, restore, ahead = calls(platform, heap, rounds)
                 until, part, _ = loads(platform, heap, rounds)
                 print(
                     f"{heap:8} | {call:7.1f} | {dump:11.1f} | {call / dump:5.2f} | {until:7.1f} | {part:14.1f} |"
-                    f" {restore:14.1f} | {until / restore:5.2f}",
+                    f" {restore:14.1f} | {until / restore:5.2f} | {ahead:12.1f} | {until / ahead:5.2f}",
                     flush=True,
                 )
             print(f"snapctl load as a whole: {snapctl_load(platform, 10):.0f} ms")

@@ -81,6 +81,8 @@ class FakeAgent:
         for outcome in (saved, answer):
             if isinstance(outcome, BaseException):
                 raise outcome
+        # The tree runs on with the answer, whichever of the two came last.
+        self._unchanged_since = ""
         return answer
 
     async def end(self, name: str, message: str) -> None:
