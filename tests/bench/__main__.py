@@ -231,7 +231,8 @@ def main() -> None:
                 f" = {100 * stored_bytes / raw_bytes:.2f}%"
             )
             print(
-                "heap MiB | call ms | raw dump ms | ratio | load ms | CRIU's part ms | raw restore ms | ratio | raw ahead ms | ratio"
+                "heap MiB | call ms | raw dump ms | ratio | load ms | CRIU's part ms | raw restore ms | ratio |"
+                " raw ahead ms | ratio"
             )
             for heap in map(int, arguments.heaps.split(",")):
                 rounds = ROUNDS if heap < 64 else 9
