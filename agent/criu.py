@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.errors import CriuRefused
+from agent.errors import CriuRefused, SpoolFull
 from agent.paths import CRIU_SERVICE_LOG, CRIU_SOCKET, SANDBOX_ROOT
 
 
@@ -50,6 +50,8 @@ _NETWORK_LOCK_SKIP = 3
 _LOG_NOTHING = -1
 _LOG_DEBUG = 4
 _LOG_TAIL_LINES = 12
+# A dump that failed with less room than this failed for want of room.
+_FULL_BELOW_BYTES = 1 << 20
 # CRIU wants more descriptors for itself than a container may have; it does without.
 _HARMLESS = "Can't setup RLIMIT_NOFILE"
 
@@ -206,7 +208,10 @@ def dump(
         return True
 
     if not attempt(_LOG_NOTHING) and not attempt(_LOG_DEBUG):
-        raise CriuRefused(f"CRIU could not dump the process tree: {_words(folder / 'dump.log')}")
+        words = f"CRIU could not dump the process tree: {_words(folder / 'dump.log')}"
+        if _is_full(folder):
+            raise SpoolFull(f"No space left in the spool. {words}")
+        raise CriuRefused(words)
     figures = _read_stats(folder / "stats-dump")
     for leftover in ("dump.log", "stats-dump"):
         (folder / leftover).unlink(missing_ok=True)
@@ -246,6 +251,12 @@ def restore(
     finally:
         os.close(images)
         log.unlink(missing_ok=True)
+
+
+def _is_full(folder: Path) -> bool:
+    """CRIU's own words can't tell: its log is on the same disk, and ends wherever that was full."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < _FULL_BELOW_BYTES
 
 
 def version() -> str:

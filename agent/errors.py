@@ -11,6 +11,10 @@ class CriuRefused(AgentError):
     """CRIU did not dump or restore; the message ends with the errors of its log."""
 
 
+class SpoolFull(CriuRefused):
+    """There was no room on the disk for the dump; there may be later."""
+
+
 class CommitFailed(AgentError):
     """The controller did not take a dumped savepoint into the store."""
 

@@ -19,7 +19,7 @@ from agent import __version__, criu, savepoint
 from agent.channel import Channel, Frame, InFlight
 from agent.commit_record import write_commit_record
 from agent.config import AgentConfig
-from agent.errors import AgentError, CommitFailed, CriuRefused, NoTree
+from agent.errors import AgentError, CommitFailed, CriuRefused, NoTree, SpoolFull
 from agent.output import Output
 from agent.paths import FLOW_DIR, SPOOL
 from agent.savepoint import Conversation, Dumped, Kit, OpenCall
@@ -30,7 +30,6 @@ _T = TypeVar("_T")
 
 # Of CRIU's words, those that there is an answer to.
 _ADDRESS_IN_USE = "Address already in use"
-_NO_SPACE = "No space left on device"
 
 # The call that is all about its savepoint.
 _CREATE_DUMP = "create_dump"
@@ -287,9 +286,7 @@ class Execution:
                 else:
                     commit.add_done_callback(functools.partial(self._tell_failed_commit, call))
                 return
-            except CriuRefused as error:
-                if _NO_SPACE not in str(error):
-                    raise
+            except SpoolFull as error:
                 if self._config.on_store_full == "fail":
                     raise CommitFailed(str(error)) from error
                 if not told:

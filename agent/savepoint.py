@@ -7,6 +7,7 @@ A savepoint image is a folder: `criu/` (CRIU's own files), `scratch.json` and `s
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -19,7 +20,7 @@ from typing import Any
 
 from agent import criu, sandbox
 from agent.channel import InFlight
-from agent.errors import CriuRefused
+from agent.errors import CriuRefused, SpoolFull
 from agent.paths import SCRATCH
 from agent.pipes import Pipes
 from agent.scratch import Scratch
@@ -119,7 +120,8 @@ def take(
         _write_record(folder, tree, conversed)
     except OSError as error:
         remove_folder(folder)
-        raise CriuRefused(f"the tree's files could not be written to the spool: {error}") from error
+        kind = SpoolFull if error.errno == errno.ENOSPC else CriuRefused
+        raise kind(f"the tree's files could not be written to the spool: {error}") from error
     except BaseException:
         remove_folder(folder)
         raise
