@@ -136,8 +136,14 @@ class Execution:
         if self._started or channel is None:
             return  # the controller said it twice
         self._started = True
-        path = tree.scratch.path / "flow" / start.file_name
-        path.write_text(start.script)
+        folder = tree.scratch.path / "flow"
+        for file in start.files:
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.content)
+            if file.content.startswith(b"#!"):
+                path.chmod(0o755)
+        (folder / start.file_name).write_text(start.script)
         header = {"file": str(FLOW_DIR / start.file_name), "execution": json.loads(start.execution_json)}
         channel.send(header, b"")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from controller.config import DEFAULT_DATA_DIR, MIB, Config
+from controller.config import DEFAULT_DATA_DIR, DEFAULT_HTTP_LISTEN, MIB, Config
 from controller.errors import FlowsnapError
 
 EXIT_FAILED = 1
@@ -49,7 +49,7 @@ async def _serve(config: Config) -> None:
 
 async def _serve_on(config: Config) -> None:
     from controller.app import App
-    from controller.connectors import CONNECTORS
+    from controller.connectors import connectors
     from controller.db import SqlDatabase, migrate, sqlite_url
     from controller.launcher.docker import DockerLauncher
     from controller.services import Services
@@ -66,7 +66,7 @@ async def _serve_on(config: Config) -> None:
     database = SqlDatabase(url, durability=config.durability)
     launcher = DockerLauncher(config)
     tokens = AgentTokens.from_file(config.data_dir / "agent.key")
-    app = App(Services(config, database, store, launcher, CONNECTORS, tokens))
+    app = App(Services(config, database, store, launcher, connectors(), tokens))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.shut_down)
@@ -104,6 +104,21 @@ def _config(arguments: Sequence[str] | None) -> Config:
         default=default.script_load_limit,
         help="loads by load_dump that end an execution as a loop (%(default)s)",
     )
+    parser.add_argument(
+        "--depth-limit",
+        type=_positive,
+        default=default.depth_limit,
+        help="how deep child executions may be nested (%(default)s)",
+    )
+    parser.add_argument(
+        "--env-name", default=default.env_name, help="what flows get from system.get_env_name() (%(default)s)"
+    )
+    parser.add_argument(
+        "--http-listen",
+        default=DEFAULT_HTTP_LISTEN,
+        metavar="HOST:PORT",
+        help="where webhooks are called, or off (%(default)s)",
+    )
     options = parser.parse_args(arguments)
     return Config(
         data_dir=options.data_dir.absolute(),
@@ -113,7 +128,10 @@ def _config(arguments: Sequence[str] | None) -> Config:
         pids_limit=options.pids_limit,
         on_store_full=options.on_store_full,
         script_load_limit=options.script_load_limit,
+        depth_limit=options.depth_limit,
+        env_name=options.env_name,
         durability=options.durability,
+        http_listen="" if options.http_listen == "off" else options.http_listen,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controller.endings import Endings
 from controller.flow_calls.fields import fields_of
+from controller.flows import file_name_of
 from controller.live import Live
 from controller.model import LogLine, Status
 from controller.ports import AgentLink, Database
@@ -97,7 +98,8 @@ class Agents:
             await self._endings.end(live, Status.ENDED_ERROR, f"its script, version {execution.flow_version}, is gone")
             return
         await services.db(Database.set_status, execution_id, (Status.NEW,), Status.RUNNING)
-        await link.start(flow.script, execution.flow_name, packed(fields_of(await services.execution(execution_id))))
+        file_name = flow.name if flow.files else file_name_of(execution.flow_name)
+        await link.start(flow, file_name, packed(fields_of(await services.execution(execution_id))))
         services.changes.notify(execution_id)
 
     async def _verdict(self, execution_id: str, how: Exit) -> tuple[Status, str]:

@@ -9,26 +9,34 @@ from controller.agents import Agents
 from controller.api.agent_service import AgentService
 from controller.api.connection_service import ConnectionService
 from controller.api.execution_service import ExecutionService
+from controller.api.flow_service import FlowService
 from controller.api.savepoint_service import SavepointService
 from controller.api.server import Servers
 from controller.api.system_service import SystemService
 from controller.calls import Calls
+from controller.cancels import Cancels
+from controller.children import Children
 from controller.connections import Connections
 from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import FlowsnapError
 from controller.executions import Executions
-from controller.flow_calls.connect import ConnectCalls
+from controller.flow_calls.catalogue import CatalogueCalls
+from controller.flow_calls.children import ChildCalls
+from controller.flow_calls.connections import ConnectionCalls
 from controller.flow_calls.dumps import DumpCalls
 from controller.flow_calls.fields import FieldCalls
-from controller.flow_calls.files import FileCalls
 from controller.flow_calls.lifecycle import LifecycleCalls
-from controller.flow_calls.settings import SettingCalls
+from controller.flow_calls.savepoints import SavepointCalls
+from controller.flows import Flows
 from controller.loads import Loads
 from controller.pauses import Pauses
+from controller.platform import Platform
 from controller.recovery import Recovery
 from controller.savepoints import Savepoints
+from controller.secrets import SecretBox
 from controller.services import Services
+from controller.tasks import Tasks
 from controller.trial import Trial
 from controller.undos import Undos
 from controller.watching import Watching
@@ -48,31 +56,43 @@ class App:
         containers = Containers(services, endings)
         loads = Loads(services, savepoints, containers, endings)
         self._pauses = Pauses(services, endings)
-        executions = Executions(services, savepoints, containers, endings)
+        flows = Flows(services)
+        executions = Executions(services, savepoints, containers, endings, flows)
+        connections = Connections(services, SecretBox(services.config.secrets_key))
+        self._tasks = Tasks(services, connections)
+        children = Children(services, executions, self._tasks)
+        cancels = Cancels(services, self._pauses, self._tasks)
         watching = Watching(services)
+        self._platform = Platform(services, executions, flows, watching)
         self._recovery = Recovery(services, savepoints, containers, endings, loads, self._pauses)
         handlers = {
             **FieldCalls(services).handlers(),
-            **LifecycleCalls(services, endings).handlers(),
+            **LifecycleCalls(services, endings, self._pauses, cancels).handlers(),
+            **ChildCalls(services, children).handlers(),
+            **CatalogueCalls(services, executions, flows).handlers(),
             **DumpCalls(services, savepoints, loads, endings).handlers(),
-            **ConnectCalls(services).handlers(),
-            **SettingCalls(services).handlers(),
-            **FileCalls(services).handlers(),
+            **SavepointCalls(services, savepoints, loads).handlers(),
+            **ConnectionCalls(connections).handlers(),
+            **self._platform.handlers,
         }
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings), Calls(services, handlers), savepoints),
-            ExecutionService(executions, self._pauses, watching),
+            ExecutionService(executions, self._pauses, cancels, watching),
             SavepointService(executions, savepoints, loads, Undos(services, savepoints, loads, endings)),
-            ConnectionService(Connections(services)),
+            FlowService(flows),
+            ConnectionService(connections),
             SystemService(services, Trial(services, executions, savepoints, watching), self.shut_down),
+            self._platform.services,
         )
 
     async def start(self) -> None:
         """Serve, and see to what an earlier controller left. Raises Unavailable when a socket can't be made."""
         config = self._services.config
         adopted = await self._recovery.adopt()
+        await self._tasks.recover()
         await self._servers.start(config.control_socket, config.agent_socket)
         self._recovery.begin(adopted)
+        await self._platform.start()
         _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))
 
     def shut_down(self, stop_executions: bool = False) -> None:
@@ -91,6 +111,7 @@ class App:
         if self._stop_executions:
             await asyncio.gather(*(self._cancel(live.execution_id) for live in self._services.live))
         self._services.changes.close()
+        await self._platform.stop()
         await self._servers.stop()
         await self._services.close()
         _log.info("ended")

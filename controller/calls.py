@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller import errors
-from controller.flow_calls.call import CallFailed, FlowCall, Handler
+from controller.flow_calls.call import FLOW_ERRORS, CallFailed, FlowCall, Handler
 from controller.live import Live, OpenCall
 from controller.model import Call, CallKey, Json, Outcome
 from controller.ports import Database
@@ -17,13 +17,6 @@ from controller.services import Services
 from controller.values import packed, parsed
 
 _log = logging.getLogger(__name__)
-
-# Of the core's errors, those that a flow has an exception for; all others are InternalError there.
-_FLOW_ERRORS: Mapping[type[errors.FlowsnapError], str] = {
-    errors.NotFound: "ResourceNotFoundError",
-    errors.InvalidArgument: "InvalidInputError",
-    errors.PermissionDenied: "PermissionDenied",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,7 @@ class Calls:
                 return result
             return Outcome(value=self._checked_value(call.name, result))
         except errors.FlowsnapError as error:
-            return Outcome(error_type=_FLOW_ERRORS.get(type(error), "InternalError"), error_message=str(error))
+            return Outcome(error_type=FLOW_ERRORS.get(type(error), "InternalError"), error_message=str(error))
         except Exception as error:  # noqa: BLE001  a bug in a handler must not leave the flow waiting
             error_type = getattr(error, "error_type", None)
             if isinstance(error_type, str):

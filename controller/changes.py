@@ -25,14 +25,16 @@ class Changes:
             self.notify(execution_id)
 
     @contextmanager
-    def watch(self, execution_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set after each change. Clear it before looking, wait on it afterwards."""
+    def watch(self, *execution_ids: str) -> Iterator[asyncio.Event]:
+        """An event that is set after each change of any of them. Clear it before looking, wait on it afterwards."""
         event = asyncio.Event()
-        watchers = self._watchers.setdefault(execution_id, set())
-        watchers.add(event)
+        for execution_id in execution_ids:
+            self._watchers.setdefault(execution_id, set()).add(event)
         try:
             yield event
         finally:
-            watchers.discard(event)
-            if not watchers and self._watchers.get(execution_id) is watchers:
-                del self._watchers[execution_id]
+            for execution_id in execution_ids:
+                watchers = self._watchers.get(execution_id, set())
+                watchers.discard(event)
+                if not watchers:
+                    self._watchers.pop(execution_id, None)

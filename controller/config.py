@@ -8,6 +8,7 @@ from typing import Literal
 
 DEFAULT_DATA_DIR = Path("/var/lib/flowsnap")
 DEFAULT_IMAGE = "flowsnap/execution"
+DEFAULT_HTTP_LISTEN = "127.0.0.1:7117"
 
 MIB = 1024 * 1024
 
@@ -28,8 +29,14 @@ class Config:
     on_store_full: Literal["wait", "fail"] = "wait"
     # Loads by load_dump that one execution may make before it is ended as a loop.
     script_load_limit: int = 100
+    # How many executions may stand below one another: what stops a flow that starts itself.
+    depth_limit: int = 20
+    # What system.get_env_name() answers: tells flows a test installation from the real one.
+    env_name: str = "default"
     # "host": savepoints survive a power cut (fsync on each). "process": they survive everything but that.
     durability: Literal["host", "process"] = "process"
+    # host:port where webhooks are called; empty: no HTTP.
+    http_listen: str = ""
 
     @property
     def database(self) -> Path:
@@ -38,6 +45,11 @@ class Config:
     @property
     def store(self) -> Path:
         return self.data_dir / "store"
+
+    @property
+    def secrets_key(self) -> Path:
+        """What opens the secrets of connections; made when the first of them is saved."""
+        return self.data_dir / "secrets.key"
 
     @property
     def agents(self) -> Path:

@@ -1,42 +1,206 @@
-"""Connections: named connector configurations that flows use by name."""
+"""Connections: named connector configurations that flows use by name, and the calls through them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from controller.errors import InvalidArgument, NotFound
-from controller.model import Connection
-from controller.ports import Database
+from controller.errors import FailedPrecondition, FlowsnapError, InvalidArgument, NotFound
+from controller.model import Connection, Json
+from controller.ports import Connector, Database
+from controller.redaction import MASK, mask
+from controller.secrets import SecretBox
 from controller.services import Services
-from controller.values import checked_json, checked_name, parsed
+from controller.values import checked_json, checked_name, packed, parsed
+
+_PROBE_KEY = "connection-test"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one call of a connector comes to: the connection's value < its secrets < the call's inputs."""
+
+    connector_type: str
+    inputs: dict[str, Any]
+    secret: frozenset[str] = frozenset()  # names of inputs that the connection keeps as secrets
 
 
 class Connections:
-    """Saved, listed and deleted by operators."""
+    """Saved, listed, tested and deleted by operators and flows; used by flows."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, box: SecretBox) -> None:
         self._services = services
+        self._box = box
+        self._made: dict[str, Connector] = {}
+        # A rotation must not put back what was changed while it ran; and one key file is made, not two.
+        self._sealing = asyncio.Lock()
 
-    async def save(self, connection: Connection) -> None:
-        """Create or replace. Raises InvalidArgument for an unknown type or a value that is no JSON object."""
-        checked_name(connection.name, "the connection's name")
-        known = self._services.connectors
-        if connection.connector_type not in known:
-            raise InvalidArgument(
-                f"connection {connection.name!r}: there is no connector type {connection.connector_type!r}; there are"
-                f" {', '.join(sorted(known))}"
-            )
-        value = connection.value or b"{}"
-        checked_json(value, f"the value of connection {connection.name!r}", self._services.config.max_value_bytes)
-        if not isinstance(parsed(value), dict):
-            raise InvalidArgument(f"connection {connection.name!r}: its value is no JSON object")
-        await self._services.db(Database.save_connection, Connection(connection.name, connection.connector_type, value))
+    async def save(self, name: str, connector_type: str, value: Json, secrets: Json = b"") -> None:
+        """Create or replace. Both are JSON objects, or empty; secret fields of the value move to the secrets.
+
+        Raises InvalidArgument for an unknown type, and for inputs that the type does not know or that don't fit.
+        """
+        checked_name(name, "the connection's name")
+        connector = self._connector(connector_type, name)
+        plain, hidden = self._object(name, "value", value), self._object(name, "secrets", secrets)
+        if both := sorted(plain.keys() & hidden.keys()):
+            raise InvalidArgument(f"connection {name!r}: {both[0]} is in its value and in its secrets; give it once")
+        try:
+            connector.check({**plain, **hidden})
+        except Exception as error:
+            if not hasattr(error, "error_type"):
+                raise
+            raise InvalidArgument(f"connection {name!r}: {error}") from error
+        declared = _declared(connector)
+        # Whatever listings would not show in full is not to be read in the database either.
+        found = {key: item for key, item in plain.items() if mask({key: item}, declared)[key] != item}
+        hidden |= found
+        rest = packed({key: item for key, item in plain.items() if key not in found})
+        async with self._sealing:
+            sealed = await self._services.in_file(self._box.seal, packed(hidden), _record(name)) if hidden else b""
+            await self._services.db(Database.save_connection, Connection(name, connector_type, rest, sealed))
 
     async def list(self) -> Sequence[Connection]:
-        """By name, secrets and all."""
-        return await self._services.db(Database.connections)
+        """By name; the value with its secrets as people may see them, in secrets their names."""
+        return [await self._shown(connection) for connection in await self._services.db(Database.connections)]
+
+    async def show(self, name: str) -> Connection:
+        """As list, of one. Raises NotFound."""
+        return await self._shown(await self._found(name))
+
+    async def exists(self, name: str) -> bool:
+        return await self._services.db(Database.connection, name) is not None
 
     async def delete(self, name: str) -> None:
         """Raises NotFound."""
-        if not await self._services.db(Database.delete_connection, name):
-            raise NotFound(f"there is no connection {name!r}; list the connections")
+        async with self._sealing:
+            deleted = await self._services.db(Database.delete_connection, name)
+        if not deleted:
+            raise _missing(name)
+
+    def types(self) -> Sequence[tuple[str, Connector]]:
+        """All connectors, by type. Raises FailedPrecondition for a plug-in that can't be loaded."""
+        return [
+            (connector_type, self.connector(connector_type)) for connector_type in sorted(self._services.connectors)
+        ]
+
+    async def request(self, name: str, connector_type: str, inputs: Mapping[str, Any]) -> Request:
+        """What a call comes to. name or connector_type may be empty; with both, they have to agree.
+
+        Raises InvalidArgument, NotFound, and what opening the secrets raises.
+        """
+        if not name:
+            if not connector_type:
+                raise InvalidArgument("name a connection, or give a connector_type")
+            return Request(connector_type, dict(inputs))
+        connection = await self._found(name)
+        if connector_type and connector_type != connection.connector_type:
+            raise InvalidArgument(
+                f"the connection {name!r} is of type {connection.connector_type!r}, not {connector_type!r}"
+            )
+        secrets = await self._opened(connection)
+        value = {**parsed(connection.value), **secrets, **inputs}
+        return Request(connection.connector_type, value, frozenset(secrets))
+
+    async def call(self, request: Request, idempotency_key: str) -> dict[str, Any]:
+        """The connector's output value. Raises NotFound for an unknown type, and what the connector raises."""
+        connector = self.connector(request.connector_type)
+        return await connector.call(request.inputs, idempotency_key=idempotency_key, secret=request.secret)
+
+    async def test(self, name: str) -> dict[str, Any]:
+        """Make a harmless call through a connection. Raises FailedPrecondition with the words of what refused."""
+        request = await self.request(name, "", {})
+        probe = self.connector(request.connector_type).probe
+        try:
+            return await self.call(dataclasses.replace(request, inputs={**request.inputs, **probe}), _PROBE_KEY)
+        except FlowsnapError:
+            raise
+        except Exception as error:
+            if not hasattr(error, "error_type"):
+                raise
+            raise FailedPrecondition(f"connection {name!r} does not work: {error}") from error
+
+    async def rotate(self) -> int:
+        """Seal all secrets under a new key, and forget the older ones; answers how many connections have secrets.
+
+        Stopped half-way it leaves both keys in the file, and can be repeated.
+        """
+        in_file, count = self._services.in_file, 0
+        async with self._sealing:
+            await in_file(self._box.add_key)
+            for connection in await self._services.db(Database.connections):
+                if connection.secrets:
+                    content = await in_file(self._box.open, connection.secrets, _record(connection.name))
+                    sealed = await in_file(self._box.seal, content, _record(connection.name))
+                    await self._services.db(Database.save_connection, dataclasses.replace(connection, secrets=sealed))
+                    count += 1
+            await in_file(self._box.drop_old_keys)
+        return count
+
+    def connector(self, connector_type: str) -> Connector:
+        """Made with its first use: each imports much. Raises NotFound, FailedPrecondition for a broken plug-in."""
+        factory = self._services.connectors.get(connector_type)
+        if factory is None:
+            raise NotFound(
+                f"there is no connector type {connector_type!r}; there are"
+                f" {', '.join(sorted(self._services.connectors))}"
+            )
+        if connector_type not in self._made:
+            try:
+                self._made[connector_type] = factory()
+            except Exception as error:
+                if not hasattr(error, "error_type"):
+                    raise
+                raise FailedPrecondition(str(error)) from error
+        return self._made[connector_type]
+
+    def _connector(self, connector_type: str, name: str) -> Connector:
+        try:
+            return self.connector(connector_type)
+        except NotFound as error:
+            raise InvalidArgument(f"connection {name!r}: {error}") from error
+
+    def _object(self, name: str, what: str, given: Json) -> dict[str, Any]:
+        content = given or b"{}"
+        checked_json(content, f"the {what} of connection {name!r}", self._services.config.max_value_bytes)
+        found = parsed(content)
+        if not isinstance(found, dict):
+            raise InvalidArgument(f"connection {name!r}: its {what} is no JSON object")
+        return found
+
+    async def _found(self, name: str) -> Connection:
+        connection = await self._services.db(Database.connection, name)
+        if connection is None:
+            raise _missing(name)
+        return connection
+
+    async def _opened(self, connection: Connection) -> dict[str, Any]:
+        if not connection.secrets:
+            return {}
+        opened: dict[str, Any] = parsed(
+            await self._services.in_file(self._box.open, connection.secrets, _record(connection.name))
+        )
+        return opened
+
+    async def _shown(self, connection: Connection) -> Connection:
+        try:
+            names = await self._opened(connection)
+        except FailedPrecondition:
+            # Without their key the list has to show the connections that need to be saved again, all the same.
+            names = {"?": MASK}
+        return dataclasses.replace(connection, secrets=packed(dict.fromkeys(sorted(names), MASK)))
+
+
+def _declared(connector: Connector) -> dict[str, bool]:
+    return {name: declaration.secret for name, declaration in connector.inputs.items()}
+
+
+def _record(name: str) -> str:
+    return f"connection {name!r}"
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"there is no connection {name!r}; make it with `snapctl connection save`, or list the connections")

@@ -12,13 +12,14 @@ from pathlib import PurePath
 from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import FailedPrecondition, InvalidArgument, NotFound
+from controller.flows import Flows, make_flow
 from controller.ids import new_id
-from controller.model import NULL, Execution, Flow, Json, Savepoint, Status
+from controller.model import NULL, Execution, ExecutionType, Filter, Flow, FlowFile, Json, Savepoint, Status
 from controller.ports import Database
 from controller.savepoints import Savepoints
 from controller.services import Services
 from controller.tokens import token_hash
-from controller.values import MAX_NAME_CHARACTERS, checked_flow_name, checked_json, checked_name, checked_script
+from controller.values import MAX_NAME_CHARACTERS, checked_flow_name, checked_json, checked_name
 
 DEFAULT_PAGE = 100
 LARGEST_PAGE = 1000
@@ -31,34 +32,63 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NewExecution:
-    """What to run. Empty texts and zeros stand for the defaults; the input value is JSON, empty for null."""
+    """What to run. Empty texts and zeros stand for the defaults; the input value is JSON, empty for null.
 
-    script: str
+    Either a script, with the name it is shown under, or the name or the version of a pushed flow.
+    """
+
+    script: str = ""
     flow_name: str = ""
     input_value: Json = b""
     name: str = ""
     container_image: str = ""
     memory_limit_bytes: int = 0
     pids_limit: int = 0
+    files: tuple[FlowFile, ...] = ()
+    script_file: str = ""  # the script's file name, where it is not the flow's name
+    pushed: str = ""
+    pushed_version: str = ""
+    type: ExecutionType = ExecutionType.FLOW
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """Where a child comes from. origin: its call's idempotency key; held: it waits until somebody starts it."""
+
+    parent: Execution
+    origin: str
+    held: bool = False
 
 
 class Executions:
     """All executions, running or not."""
 
-    def __init__(self, services: Services, savepoints: Savepoints, containers: Containers, endings: Endings) -> None:
+    def __init__(
+        self, services: Services, savepoints: Savepoints, containers: Containers, endings: Endings, flows: Flows
+    ) -> None:
         self._services = services
         self._savepoints = savepoints
         self._containers = containers
         self._endings = endings
+        self._flows = flows
 
     async def create(self, new: NewExecution) -> Execution:
         """Record it and start its container in the background.
 
-        Raises InvalidArgument for what can't be run, NotFound for an unknown container image, Unavailable.
+        Raises InvalidArgument for what can't be run, NotFound for an unknown flow or container image, Unavailable.
         """
+        execution = await self.record(new)
+        self.begin(execution)
+        return execution
+
+    def begin(self, execution: Execution) -> None:
+        """Start the container of one that is recorded, in the background."""
+        self._containers.begin(self._services.live.add(execution), execution)
+
+    async def record(self, new: NewExecution, birth: Birth | None = None) -> Execution:
+        """As create, without the start. A child inherits its parent's container image and limits."""
         services, config = self._services, self._services.config
-        flow_name = checked_flow_name(new.flow_name or "flow.py")
-        script = checked_script(new.script, flow_name)
+        flow_name, flow = await self._flow(new)
         input_value = checked_json(new.input_value, "the input value", config.max_value_bytes)
         if new.pids_limit < 0 or new.memory_limit_bytes < 0 or 0 < new.memory_limit_bytes < _SMALLEST_MEMORY_BYTES:
             raise InvalidArgument(
@@ -67,27 +97,31 @@ class Executions:
             )
         if new.name:
             checked_name(new.name, "the execution's name")
-        image = await services.launcher.resolve_image(new.container_image or config.container_image)
+        parent = None if birth is None else birth.parent
         execution_id = new_id()
-        flow = Flow(flow_name, hashlib.sha256(script.encode()).hexdigest(), script)
         execution = Execution(
             id=execution_id,
             name=new.name or _default_name(flow_name, execution_id),
             status=Status.NEW,
             message="",
-            flow_name=flow.name,
+            flow_name=flow_name,
             flow_version=flow.version,
             input_value=input_value,
             output_value=NULL,
-            container_image=image,
-            memory_limit_bytes=new.memory_limit_bytes or config.memory_limit_bytes,
-            pids_limit=new.pids_limit or config.pids_limit,
+            container_image=await self._container_image(new, parent),
+            memory_limit_bytes=new.memory_limit_bytes
+            or (config.memory_limit_bytes if parent is None else parent.memory_limit_bytes),
+            pids_limit=new.pids_limit or (config.pids_limit if parent is None else parent.pids_limit),
             token_hash=token_hash(services.tokens.token(execution_id)),
             created_at=services.clock.now(),
+            type=new.type,
+            parent_id=None if parent is None else parent.id,
+            depth=0 if parent is None else parent.depth + 1,
+            origin="" if birth is None else birth.origin,
+            held=birth is not None and birth.held,
         )
         await services.db(Database.add_execution, execution, flow)
-        self._containers.begin(services.live.add(execution), execution)
-        _log.info("execution %s: created, %s", execution_id, flow.name)
+        _log.info("execution %s: created, %s", execution_id, flow_name)
         return execution
 
     async def find(self, reference: str) -> Execution:
@@ -110,18 +144,37 @@ class Executions:
             raise NotFound(f"there is no execution with the id or the name {reference!r}; list the executions")
         return found[0]
 
-    async def script(self, execution: Execution) -> str:
-        flow = await self._services.db(Database.flow, execution.flow_version)
-        return "" if flow is None else flow.script
+    async def flow(self, execution: Execution) -> Flow | None:
+        """What it runs, exactly."""
+        return await self._services.db(Database.flow, execution.flow_version)
+
+    async def children(self, execution_id: str) -> Sequence[Execution]:
+        """Oldest first."""
+        return await self._services.db(Database.children, execution_id)
 
     async def list(
-        self, statuses: Sequence[Status], flow_name: str, page_size: int, page_token: str
+        self,
+        statuses: Sequence[Status],
+        flow_name: str,
+        page_size: int,
+        page_token: str,
+        *,
+        where: Filter | None = None,
+        with_tasks: bool = True,
     ) -> tuple[Sequence[Execution], str]:
         """Newest first, with the token of the next page, empty on the last. Raises InvalidArgument."""
         if page_size < 0:
             raise InvalidArgument(f"page size {page_size}: give at least 1, or 0 for {DEFAULT_PAGE}")
         size = min(page_size or DEFAULT_PAGE, LARGEST_PAGE)
-        found = await self._services.db(Database.list_executions, statuses, flow_name, size + 1, page_token)
+        found = await self._services.db(
+            Database.list_executions,
+            statuses,
+            flow_name,
+            size + 1,
+            page_token,
+            where=where,
+            with_tasks=with_tasks,
+        )
         return found[:size], found[size - 1].id if len(found) > size else ""
 
     async def delete(self, execution_id: str, *, force: bool) -> None:
@@ -148,6 +201,26 @@ class Executions:
             await services.in_store(_delete_images, services, savepoints)
         services.changes.notify(execution_id)
         _log.info("execution %s: deleted", execution_id)
+
+    async def _flow(self, new: NewExecution) -> tuple[str, Flow]:
+        """The name it goes by, and what runs."""
+        if new.pushed or new.pushed_version:
+            flows, version = self._flows, new.pushed_version
+            release = await (flows.by_id(version) if version else flows.newest(new.pushed))
+            return release.name, await self._flows.version(release.version)
+        name = checked_flow_name(new.flow_name or "flow.py")
+        if new.type is ExecutionType.TASK:
+            return name, Flow(name, hashlib.sha256(new.script.encode()).hexdigest(), new.script)
+        file_name, limit = new.script_file or name, self._services.config.max_value_bytes
+        return name, make_flow(new.script, file_name, new.files, max_bytes=limit)
+
+    async def _container_image(self, new: NewExecution, parent: Execution | None) -> str:
+        if new.type is ExecutionType.TASK:
+            return ""
+        if parent is not None and not new.container_image:
+            return parent.container_image
+        wanted = new.container_image or self._services.config.container_image
+        return await self._services.launcher.resolve_image(wanted)
 
 
 def _delete_images(services: Services, savepoints: Sequence[Savepoint]) -> None:

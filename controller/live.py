@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from controller.errors import Unavailable
-from controller.model import CallKey, Execution, Json, Outcome, Savepoint
+from controller.model import CallKey, Execution, Json, Outcome, Savepoint, Status
 from controller.ports import AgentLink
 
 # A new container's agent has that long; one that was there before only has to find its controller again.
@@ -19,11 +19,11 @@ REATTACH_LIMIT_S = 10.0
 
 @dataclass(eq=False, slots=True)
 class OpenCall:
-    """A call under way. sleeping: inside its wait."""
+    """A call under way. waiting: the status that its wait gives the execution, inside of it."""
 
     name: str
     task: asyncio.Task[Outcome]
-    sleeping: bool = False
+    waiting: Status | None = None
 
 
 @dataclass(eq=False, slots=True)
@@ -69,8 +69,9 @@ class Live:
                 call.task.cancel()
 
     @property
-    def sleeping(self) -> bool:
-        return any(call.sleeping for call in self.calls.values())
+    def waiting(self) -> Status | None:
+        """What one of its calls waits for; None: none of them waits."""
+        return next((call.waiting for call in self.calls.values() if call.waiting is not None), None)
 
     async def agent(self, limit_s: float = REATTACH_LIMIT_S) -> AgentLink:
         """The link to its agent, once there is one. Raises Unavailable."""

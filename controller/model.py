@@ -42,13 +42,52 @@ class SavepointKind(enum.StrEnum):
     PAUSE = "PAUSE"
 
 
+class ExecutionType(enum.StrEnum):
+    """What runs: a flow, a script handed over as text, or a connector's task, which has no process of its own."""
+
+    FLOW = "FLOW"
+    SCRIPT = "SCRIPT"
+    TASK = "TASK"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFile:
+    """A file that stands beside a flow's script: a helper module, a template. path is relative, with slashes."""
+
+    path: str
+    content: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A flow's text. The version is the SHA-256 of the text, hexadecimal."""
+    """What an execution runs, never changed. name: the script's file name, which tracebacks show.
+
+    The version is the SHA-256, hexadecimal, of the text; of all files with their names where there are several.
+    """
 
     name: str
     version: str
     script: str
+    files: tuple[FlowFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version of a flow under the name by which it is run; the highest number is the one that runs."""
+
+    name: str
+    number: int  # 1, 2, 3... within its name
+    version: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Of a listing: records whose field compares so with the value. op: eq, ne, lt, le, gt, ge, in, like."""
+
+    field: str
+    op: str
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +117,12 @@ class Execution:
     last_line: int = 0
     load_count: int = 0
     script_load_count: int = 0  # loads asked for by load_dump, against the platform-wide limit
+    type: ExecutionType = ExecutionType.FLOW
+    parent_id: str | None = None  # the execution that started it
+    depth: int = 0  # how many executions stand above it
+    origin: str = ""  # idempotency key of the call that made it: a repeated call finds its child again
+    held: bool = False  # made with run=False, and nobody started it yet
+    error_type: str = ""  # of a task that failed: the exception that its parent gets
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +220,119 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A named connector configuration; value is a JSON object."""
+    """A named connector configuration; value is a JSON object.
+
+    secrets: a JSON object too, which is laid over the value; sealed where it is stored, empty when there are none.
+    """
 
     name: str
     connector_type: str
     value: Json
+    secrets: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInfo:
+    """A setting without its value. locked_by: the execution that holds its lock, empty when none does."""
+
+    name: str
+    size_bytes: int
+    created_at: datetime
+    modified_at: datetime
+    locked_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """A file without its content."""
+
+    name: str
+    size_bytes: int
+    created_at: datetime
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock that is held; it outlives its holder. call_branch and call_seq: the call that got it."""
+
+    name: str
+    execution_id: str
+    call_branch: int
+    call_seq: int
+    acquired_at: datetime
+    handed_by: str = ""  # idempotency key of the release that handed it over
+
+
+@dataclass(frozen=True, slots=True)
+class LockRequest:
+    """What became of a request: granted, or another holds the lock, and since is when this wait began."""
+
+    granted: bool
+    holder: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Whether a setting was written. holder: the other execution whose lock forbids it; empty: there is no setting."""
+
+    done: bool
+    holder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text or a form for people; response is None until somebody answered."""
+
+    id: str
+    execution_id: str
+    subject: str
+    body: Json  # a JSON schema, which the response has to meet
+    created_at: datetime
+    origin: str  # idempotency key of the call that made it: a repeated call finds its message again
+    response: Json | None = None
+    answered_at: datetime | None = None
+    answered_by: str = ""
+
+
+class Missed(enum.StrEnum):
+    """What becomes of a schedule's runs that were due while no controller ran."""
+
+    SKIP = "SKIP"
+    RUN_ONCE = "RUN_ONCE"
+    RUN_ALL = "RUN_ALL"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Starts a flow at times. Either cron, in its time zone, or interval_s is given."""
+
+    name: str
+    flow_name: str
+    script: str  # empty: the pushed flow of that name
+    input_value: Json
+    cron: str
+    timezone: str
+    interval_s: int
+    missed: Missed
+    enabled: bool
+    created_at: datetime
+    next_run_at: datetime | None  # None: there is no further one
+    starting_at: datetime | None = None  # the due time of a run that is being started
+    last_run_at: datetime | None = None
+    last_execution_id: str = ""
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Starts a flow for an HTTP request. key_hash: SHA-256, hexadecimal."""
+
+    name: str
+    flow_name: str
+    script: str  # empty: the pushed flow of that name
+    key_hash: str
+    synchronous: bool
+    timeout_s: int  # how long a synchronous request waits for the end
+    created_at: datetime

@@ -8,7 +8,7 @@ import logging
 from controller.endings import Endings
 from controller.errors import FailedPrecondition, FlowsnapError
 from controller.live import Live
-from controller.model import Execution, SavepointKind, Status
+from controller.model import Execution, ExecutionType, SavepointKind, Status
 from controller.ports import Database
 from controller.services import NOT_ENDED, Services
 
@@ -26,9 +26,14 @@ class Pauses:
         self._services = services
         self._endings = endings
 
-    async def pause(self, execution_id: str) -> Execution:
-        """Take a savepoint and leave the tree frozen. Raises FailedPrecondition unless it runs or waits."""
-        return await asyncio.shield(self._services.background(self._pause(execution_id), f"pause of {execution_id}"))
+    async def pause(self, execution_id: str, *, branch: int | None = None) -> Execution:
+        """Take a savepoint and leave the tree frozen. Raises FailedPrecondition unless it runs or waits.
+
+        branch: refused when the execution left it meanwhile.
+        """
+        return await asyncio.shield(
+            self._services.background(self._pause(execution_id, branch), f"pause of {execution_id}")
+        )
 
     async def resume(self, execution_id: str) -> Execution:
         """Let a paused tree go on where it was frozen. Raises FailedPrecondition unless it is paused."""
@@ -40,11 +45,12 @@ class Pauses:
             self._services.background(self._cancel(execution_id, reason), f"cancel of {execution_id}")
         )
 
-    async def _pause(self, execution_id: str) -> Execution:
+    async def _pause(self, execution_id: str, branch: int | None) -> Execution:
         services = self._services
         async with services.live.lock(execution_id):
             execution, live = await self._running(execution_id)
-            if execution.status not in _PAUSABLE:
+            left = branch is not None and branch != live.branch
+            if execution.status not in _PAUSABLE or left:
                 raise FailedPrecondition(f"execution {execution.name!r} is {execution.status}: it can't be paused now")
             link = await live.agent()
             await link.savepoint(SavepointKind.PAUSE, leave_frozen=True)
@@ -60,7 +66,7 @@ class Pauses:
                 raise FailedPrecondition(f"execution {execution.name!r} is {execution.status}, not PAUSED")
             link = await live.agent()
             # Before the thaw: whatever the tree does next finds the status that belongs to it.
-            status = Status.SLEEPING if live.sleeping else Status.RUNNING
+            status = live.waiting or Status.RUNNING
             await services.db(Database.set_status, execution_id, (Status.PAUSED,), status)
             try:
                 await link.thaw()
@@ -81,6 +87,8 @@ class Pauses:
     async def _running(self, execution_id: str) -> tuple[Execution, Live]:
         execution = await self._services.execution(execution_id)
         live = self._services.live.get(execution_id)
+        if execution.type is ExecutionType.TASK or execution.held:
+            raise FailedPrecondition(f"execution {execution.name!r} has no process: there is nothing to freeze")
         if live is None or execution.status.ended or live.ended.is_set():
             raise FailedPrecondition(
                 f"execution {execution.name!r} has ended with {execution.status}; load a savepoint to go on from there"

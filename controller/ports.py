@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from controller.model import (
     Call,
     CallKey,
     Connection,
     Execution,
+    FileInfo,
+    Filter,
     Flow,
     Json,
     Load,
+    Lock,
+    LockRequest,
     LogLine,
+    Message,
     Outcome,
+    Release,
     Savepoint,
     SavepointKind,
+    Schedule,
+    SettingInfo,
     Status,
+    Webhook,
+    Written,
 )
 
 
@@ -38,12 +48,43 @@ class Database(Protocol):
     def find_executions(self, reference: str) -> Sequence[Execution]:
         """All whose id equals or starts with the reference, or whose name equals it; newest first."""
 
+    def executions(self, execution_ids: Sequence[str]) -> Sequence[Execution]:
+        """Those of them that there are, in no special order."""
+
+    def children(self, execution_id: str) -> Sequence[Execution]:
+        """What it started, oldest first."""
+
+    def child_of_call(self, execution_id: str, origin: str) -> Execution | None:
+        """The child that a call of it made before, by the call's idempotency key."""
+
     def list_executions(
-        self, statuses: Sequence[Status], flow_name: str, limit: int, before: str
+        self,
+        statuses: Sequence[Status],
+        flow_name: str,
+        limit: int,
+        before: str,
+        *,
+        where: Filter | None = None,
+        with_tasks: bool = True,
     ) -> Sequence[Execution]:
         """Newest first; before: the id after which to go on, empty for the first page."""
 
     def flow(self, version: str) -> Flow | None: ...
+
+    def add_release(self, name: str, flow: Flow) -> Release:
+        """Make the version the newest of that name; what is the newest already is answered as it is."""
+
+    def releases(self, name: str) -> Sequence[Release]:
+        """Of one name, newest first."""
+
+    def release_of(self, version: str) -> Release | None:
+        """The newest of that version."""
+
+    def newest_releases(self, where: Filter | None, limit: int, after: str) -> Sequence[Release]:
+        """The newest of each name, by name; after: the name after which to go on."""
+
+    def delete_releases(self, name: str) -> bool:
+        """Forget the name; the versions stay for the executions that run them."""
 
     def set_status(
         self, execution_id: str, expected: Sequence[Status], status: Status, message: str | None = None
@@ -54,8 +95,21 @@ class Database(Protocol):
         """
 
     def set_fields(
-        self, execution_id: str, *, message: str | None = None, output_value: Json | None = None
-    ) -> None: ...
+        self,
+        execution_id: str,
+        *,
+        message: str | None = None,
+        output_value: Json | None = None,
+        name: str | None = None,
+        input_value: Json | None = None,
+    ) -> None:
+        """None leaves a field as it is."""
+
+    def release_held(self, execution_id: str) -> bool:
+        """It is about to be started; False: somebody else was quicker, or it was cancelled."""
+
+    def end_task(self, execution_id: str, status: Status, message: str, output_value: Json, error_type: str) -> bool:
+        """Record how a running task ended; False: it was not running any more."""
 
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None: ...
 
@@ -116,15 +170,91 @@ class Database(Protocol):
 
     def setting(self, name: str) -> Json | None: ...
 
-    def save_setting(self, name: str, value: Json) -> None: ...
+    def setting_info(self, name: str) -> SettingInfo | None: ...
 
-    def delete_setting(self, name: str) -> bool: ...
+    def settings(self, where: Filter | None, limit: int, after: str) -> Sequence[SettingInfo]:
+        """By name; after: the name after which to go on."""
+
+    def save_setting(self, name: str, value: Json, by: str = "") -> Written:
+        """Create or replace; by: the execution that writes, whose own lock does not hinder it."""
+
+    def change_setting(self, name: str, change: Callable[[Json | None], Json], by: str, completes: CallKey) -> Written:
+        """Replace the value by what change makes of it (None: there is none), and complete the call, in one step."""
+
+    def delete_setting(self, name: str, by: str = "") -> Written: ...
 
     def file(self, name: str) -> bytes | None: ...
+
+    def file_info(self, name: str) -> FileInfo | None: ...
+
+    def files(self, where: Filter | None, limit: int, after: str) -> Sequence[FileInfo]:
+        """By name; after: the name after which to go on."""
 
     def save_file(self, name: str, content: bytes) -> None: ...
 
     def delete_file(self, name: str) -> bool: ...
+
+    def lock(self, name: str) -> Lock | None: ...
+
+    def locks(self) -> Sequence[tuple[Lock, Sequence[str]]]:
+        """By name, each with the executions that wait for it, the next one first."""
+
+    def request_lock(self, name: str, key: CallKey) -> LockRequest:
+        """Take the lock when it is free or the execution's own; else queue up, keeping the place that it has."""
+
+    def withdraw_lock(self, name: str, key: CallKey) -> bool:
+        """Leave the queue; True: the lock was handed over just before, to this very execution."""
+
+    def call_off_lock(self, name: str, key: CallKey) -> str:
+        """The call that asked is no more: leave the queue, and pass on what it was given meanwhile; answers to whom."""
+
+    def release_lock(self, name: str, holder: str, *, to: str = "", handed_by: str = "") -> str | None:
+        """Take the lock from its holder; answers who has it now. None: the holder is another by now."""
+
+    def begin_wait(self, kind: Literal["lock", "message"], subject: str, key: CallKey) -> datetime:
+        """When the execution's wait for it began; a wait that goes on after a restart began before."""
+
+    def end_wait(self, kind: Literal["lock", "message"], subject: str, key: CallKey) -> None: ...
+
+    def add_message(self, message: Message) -> Message:
+        """Record it, or answer the one that the same call recorded before."""
+
+    def message(self, message_id: str) -> Message | None: ...
+
+    def messages(self, where: Filter | None, limit: int, before: str) -> Sequence[Message]:
+        """Newest first; before: the id after which to go on."""
+
+    def answer_message(self, message_id: str, response: Json, answered_by: str, at: datetime) -> bool:
+        """False: it was answered before, or deleted."""
+
+    def delete_message(self, message_id: str) -> bool: ...
+
+    def save_schedule(self, schedule: Schedule) -> None: ...
+
+    def schedule(self, name: str) -> Schedule | None: ...
+
+    def schedules(self) -> Sequence[Schedule]: ...
+
+    def due_schedules(self, now: datetime) -> Sequence[Schedule]:
+        """Enabled ones whose next run is due, and those with a run that was being started when a controller died."""
+
+    def next_run(self) -> datetime | None:
+        """The earliest of all enabled schedules."""
+
+    def claim_run(self, schedule: Schedule, starting_at: datetime | None, next_run_at: datetime | None) -> bool:
+        """Move to the next run, remembering which is being started. False: it was changed or claimed meanwhile."""
+
+    def finish_run(self, name: str, at: datetime, *, execution_id: str = "", error: str = "") -> None: ...
+
+    def delete_schedule(self, name: str) -> bool: ...
+
+    def save_webhook(self, webhook: Webhook) -> None: ...
+
+    def webhook(self, name: str) -> Webhook | None: ...
+
+    def webhooks(self) -> Sequence[Webhook]: ...
+
+    def delete_webhook(self, name: str) -> bool: ...
 
     def counts(self) -> tuple[int, int, int]:
         """Executions, those not ended, savepoints."""
@@ -236,7 +366,8 @@ class CommandResult:
 class AgentLink(Protocol):
     """The controller's end of one agent's command stream."""
 
-    async def start(self, script: str, file_name: str, execution: Json) -> None: ...
+    async def start(self, flow: Flow, file_name: str, execution: Json) -> None:
+        """Run the flow's script under that file name, its other files beside it."""
 
     async def savepoint(
         self, kind: SavepointKind, name: str = "", *, leave_frozen: bool = False, unless_unchanged: bool = False
@@ -250,24 +381,54 @@ class AgentLink(Protocol):
         """Ask the agent to kill the tree and end; does not wait."""
 
 
+class ConnectorInput(Protocol):
+    """One input that a connector declares."""
+
+    @property
+    def type_name(self) -> str:
+        """The JSON types that it takes, in words."""
+
+    @property
+    def help(self) -> str: ...
+
+    @property
+    def required(self) -> bool: ...
+
+    @property
+    def default(self) -> Any: ...
+
+    @property
+    def choices(self) -> Sequence[str]: ...
+
+    @property
+    def secret(self) -> bool: ...
+
+
 class Connector(Protocol):
     """Carries out this.connect for one connection type, outside the flow's container.
 
-    places: inputs that say where it leads. With a connection they come from that connection alone, or a flow could
-    send the connection's secrets elsewhere.
+    What it raises has error_type, the name of a class in flow_api.exceptions, and message, without secrets.
     """
 
-    places: frozenset[str]
+    @property
+    def summary(self) -> str: ...
 
-    async def without_connection(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The inputs as they are carried out for flow code, which is not trusted, with no operator's connection.
+    @property
+    def inputs(self) -> Mapping[str, ConnectorInput]: ...
 
-        Raises ConnectorError when a flow may not choose this place by itself.
-        """
+    @property
+    def probe(self) -> Mapping[str, Any]:
+        """Inputs for a harmless call, laid over a connection's that is to be tested."""
 
-    async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
+    def check(self, value: Mapping[str, Any]) -> None:
+        """Whether a connection's value has inputs that fit. Raises ConnectorError."""
+
+    async def call(
+        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Collection[str] = ()
+    ) -> dict[str, Any]:
         """Inputs are the connection's value overlaid with the call's keywords. Returns output_value.
 
+        secret: names of inputs that must not be seen in errors, besides those that the connector declares.
         Raises ConnectorError with the words of what refused.
         """
 

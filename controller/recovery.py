@@ -12,7 +12,7 @@ from controller.endings import Endings
 from controller.errors import FlowsnapError, Unavailable
 from controller.live import REATTACH_LIMIT_S, Live
 from controller.loads import Loads, Request
-from controller.model import Execution, Status
+from controller.model import Execution, ExecutionType, Status
 from controller.pauses import Pauses
 from controller.ports import Database
 from controller.savepoints import Savepoints, Selector
@@ -46,12 +46,16 @@ class Recovery:
         self._turn = asyncio.Semaphore(_RESTORES_AT_ONCE)
 
     async def adopt(self) -> Sequence[Live]:
-        """Expect the agents of all executions that have not ended. To be done before agents can attach."""
+        """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach."""
         adopted: list[Live] = []
         last = ""
         while True:
             page = await self._services.db(Database.list_executions, NOT_ENDED, "", _PAGE, last)
-            adopted.extend(self._services.live.add(execution) for execution in page)
+            adopted.extend(
+                self._services.live.add(execution)
+                for execution in page
+                if execution.type is not ExecutionType.TASK and not execution.held
+            )
             if len(page) < _PAGE:
                 return adopted
             last = page[-1].id

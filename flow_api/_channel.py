@@ -24,6 +24,15 @@ _CALL_FD = 101
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+# Where a thread speaks for somebody else's code: its file, line and function.
+_speaker = threading.local()
+
+
+def speaking_from(file: str, line: int, function: str) -> None:
+    """Calls of this thread show that place from now on, and not the one in the script that makes them."""
+    _speaker.place = (file, line, function)
+
+
 class Channel:
     """One per process tree."""
 
@@ -43,7 +52,7 @@ class Channel:
         ordered: not before its savepoint is committed.
         """
         try:
-            body = json.dumps(arguments, separators=(",", ":"), allow_nan=False).encode()
+            body = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
             raise exceptions.InvalidInputError(f"{name}: its arguments can't be written as JSON: {error}") from error
         if os.getpid() != self._pid:
@@ -93,6 +102,9 @@ class Channel:
 
 def _place() -> tuple[str, int, str]:
     """File, line and function of the script's own code that is calling."""
+    place: tuple[str, int, str] | None = getattr(_speaker, "place", None)
+    if place is not None:
+        return place
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to one's caller
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back

@@ -1,53 +1,25 @@
-"""`this`: the running execution."""
+"""`this`: the running execution, and the executions that it starts."""
 
 from __future__ import annotations
 
-from flow_api._channel import Channel
+from flow_api import exceptions
+from flow_api._record import Record, ReturnWhen
+from flow_api._restored import Restored
+from flow_api._values import plain
 
 TYPE_CHECKING = False  # the module typing would be in every savepoint
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Any, NoReturn
 
 
-class Restored:
-    """How the execution came to where it is. Not part of the restored state: it tells a first pass from a later one."""
+class Execution(Record):
+    """An execution: `this` is the one that runs the script, all others are its children or were looked up.
 
-    __slots__ = ("name", "savepoint", "savepoint_id", "times", "why")
+    Every method that asks something of the platform makes an implicit savepoint before it is carried out.
+    """
 
-    def __init__(self, record: dict[str, Any]) -> None:
-        #: How often this execution was restored.
-        self.times: int = record["times"]
-        #: Number, id and name of the savepoint it came from the last time.
-        self.savepoint: int = record["savepoint"]
-        self.savepoint_id: str = record["savepoint_id"]
-        self.name: str = record["name"]
-        #: "operator", "script", "undo" or "recovery".
-        self.why: str = record["why"]
-
-    def __repr__(self) -> str:
-        return f"<restored {self.times} times, from savepoint {self.savepoint} {self.name!r}, by {self.why}>"
-
-
-class ConnectorCall:
-    """What this.connect() answers: the finished call of a connector."""
-
-    __slots__ = ("_fields",)
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self._fields = fields
-
-    def get(self, *names: str) -> Any:
-        """One field, or a tuple of several: "output_value", "status", "name"."""
-        return _pick(self._fields, names)
-
-
-class Execution:
-    """The execution that runs this script. Every method makes an implicit savepoint before it is carried out."""
-
-    __slots__ = ("_channel",)
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    __slots__ = ()
 
     @property
     def restored(self) -> Restored | None:
@@ -64,33 +36,22 @@ class Execution:
         self._end("error", message)
 
     def _end(self, name: str, message: object) -> NoReturn:
+        self._itself(name)
         while True:  # there is no reply: the process tree ends inside the call
             self._channel.call(name, {"message": None if message is None else str(message)}, ordered=True)
 
     def log(self, *args: object, **kwargs: object) -> None:
         """A structured entry: shown live, and kept under output_value["logging"]."""
-        self._channel.call(
-            "log",
-            {
-                "args": [_plain(value) for value in args],
-                "kwargs": {name: _plain(value) for name, value in kwargs.items()},
-            },
-        )
-
-    def get(self, *names: str) -> Any:
-        """One field of the execution, or a tuple of several.
-
-        Fields: id, name, type, status, message, input_value, output_value, created_at, started_at, ended_at, flow_name.
-        """
-        return _pick(self._channel.call("get", {"fields": list(names)}), names)
-
-    def save(self, **fields: Any) -> Execution:
-        """Store fields: message (the live status line), output_value, name."""
-        self._channel.call("save", {"fields": fields})
-        return self
+        self._itself("log")
+        entry = {
+            "args": [plain(value) for value in args],
+            "kwargs": {name: plain(value) for name, value in kwargs.items()},
+        }
+        self._channel.call("log", entry)
 
     def set_output(self, key: str | None = None, value: Any = None, /, **items: Any) -> Execution:
         """One key of output_value, or several: set_output("k", 1), set_output(k=1)."""
+        self._itself("set_output")
         if key is not None:
             items = {key: value, **items}
         self._channel.call("set_output", {"items": items})
@@ -98,59 +59,175 @@ class Execution:
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
+        self._itself("sleep")
         self._channel.call("sleep", {"seconds": seconds})
 
+    def sleep_until(self, time: float | str | datetime) -> None:
+        """Wait until a time: seconds since 1970, a datetime or ISO 8601 text; without a zone it is in UTC.
+
+        A time that has passed is not waited for.
+        """
+        self._itself("sleep_until")
+        given = time if isinstance(time, int | float | str) else time.isoformat()
+        self._channel.call("sleep_until", {"time": given})
+
     def create_dump(self, name: str | None = None) -> str:
-        """An explicit savepoint; answers its id. A name that is used twice means the newest."""
+        """An explicit savepoint; answers its id. A name that is used twice means the newest.
+
+        Of a child: takes a savepoint at whatever instant it is in.
+        """
+        if self._id is not None:
+            return str(self._channel.call("take_savepoint", {"execution": self._id, "name": name}))
+        self._itself("create_dump")
         return str(self._channel.call("create_dump", {"name": name}, ordered=True))
 
     def save_dump(self, name: str | None = None) -> str:
         """Another spelling of create_dump."""
         return self.create_dump(name)
 
-    def load_dump(self, savepoint: int | str, by: str = "id", max_times: int | None = None) -> NoReturn:
-        """Go back: the execution continues from that savepoint.
+    def load_dump(self, savepoint: int | str, by: str = "id", max_times: int | None = None) -> None:
+        """Go back: the execution continues from that savepoint. Never returns, unless a child is loaded.
 
         by "id" takes the number within the execution or a savepoint's id; by "name" the newest of that name. Past
         max_times loads of that savepoint SavepointLoopError is raised.
         """
+        if self._id is not None:
+            self._known = {}
+            self._channel.call("load_savepoint", {"execution": self._id, "selector": savepoint, "by": by})
+            return
+        self._itself("load_dump")
         while True:  # there is no reply either, unless it is an error
             self._channel.call("load_dump", {"selector": savepoint, "by": by, "max_times": max_times}, ordered=True)
 
+    def flow(
+        self,
+        flow: Any,
+        /,
+        inputs: Any = None,
+        *,
+        input_value: Any = None,
+        name: str | None = None,
+        run: bool = True,
+        wait: bool | str = True,
+        save: bool = True,
+        init: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Execution:
+        """Start a pushed flow (its name, or what system.flow() answers) as a child; answers the child.
+
+        The child's result is in .get("output_value").
+
+        Keywords that this method does not know are merged into the input. run=False: made, and started by run() or
+        run_async(). wait=False: not waited for; wait=system.return_when.ALL_ENDED: waited for without raising.
+        save=False: a template, which clone() copies and run() starts. init: name, container_image,
+        memory_limit_bytes, pids_limit.
+
+        Raises DependencyFailedError with the child's message, ResourceNotFoundError for an unknown flow, and
+        InvalidInputError where flows are nested too deep.
+        """
+        target = {"flow": {"name": flow} if isinstance(flow, str) else flow.target}
+        return self._child("flow", target, _merged("flow", inputs, input_value, kwargs), name, run, wait, save, init)
+
+    def script(
+        self,
+        script: str,
+        /,
+        inputs: Any = None,
+        *,
+        input_value: Any = None,
+        name: str | None = None,
+        run: bool = True,
+        wait: bool | str = True,
+        save: bool = True,
+        init: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Execution:
+        """As flow(), for a script that is handed over as text, with a handler of its own."""
+        merged = _merged("script", inputs, input_value, kwargs)
+        return self._child("script", {"script": script}, merged, name, run, wait, save, init)
+
     def connect(
         self,
-        connection: str | None = None,
+        connection: Any = None,
         *,
         connector_type: str | None = None,
         name: str | None = None,
+        run: bool = True,
+        wait: bool | str = True,
+        save: bool = True,
+        init: dict[str, Any] | None = None,
         **inputs: Any,
-    ) -> ConnectorCall:
-        """Run a connector: a named connection, or a connector_type with all its inputs.
+    ) -> Execution:
+        """Run a connector: a named connection, or a connector_type with all its inputs; a child of type TASK.
 
-        The connection's value is overlaid with the inputs. A keyword that Python reserves takes an underscore behind:
-        `from_=`. The result is in .get("output_value").
+        The connection's value is overlaid with its secrets, and both with the inputs. A keyword that Python reserves
+        takes an underscore behind: `from_=`. The result is in .get("output_value"). What the connector refuses is
+        raised by its own class (ConnectorError, MissingInputError, ...). run, wait, save and init are as in flow().
         """
-        inputs = {key.removesuffix("_"): value for key, value in inputs.items()}
-        arguments = {"connection": connection, "connector_type": connector_type, "name": name, "inputs": inputs}
-        return ConnectorCall(self._channel.call("connect", arguments))
+        named = connection if connection is None or isinstance(connection, str) else str(connection.name)
+        target = {"connection": named, "connector_type": connector_type}
+        return self._child("connect", target, _unreserved(inputs), name, run, wait, save, init)
+
+    def task(
+        self,
+        connector_type: str,
+        *,
+        name: str | None = None,
+        run: bool = True,
+        wait: bool | str = True,
+        save: bool = True,
+        init: dict[str, Any] | None = None,
+        **inputs: Any,
+    ) -> Execution:
+        """As connect(connector_type=...)."""
+        target = {"connector_type": connector_type}
+        return self._child("task", target, _unreserved(inputs), name, run, wait, save, init)
+
+    def wait_for(
+        self, *executions: Any, return_when: str = ReturnWhen.ALL_SUCCEEDED, timeout: float | None = None
+    ) -> list[Execution]:
+        """Until executions, or lists of them, have ended; answers those that have.
+
+        ALL_SUCCEEDED raises DependencyFailedError (a connector's own error) at the first that ends otherwise.
+        ALL_ENDED and FIRST_ENDED don't raise. Raises DependencyTimeoutError after timeout seconds.
+        """
+        self._itself("wait_for")
+        awaited: list[Execution] = []
+        for one in executions:
+            awaited += [one] if isinstance(one, Execution) else one
+        arguments = {"executions": [one.get("id") for one in awaited], "wait": return_when, "timeout": timeout}
+        for one, known in zip(awaited, self._channel.call("wait_for", arguments), strict=True):
+            one._known = known  # noqa: SLF001 - an Execution, too
+        return [one for one in awaited if "ended_at" in one._known]  # noqa: SLF001
+
+    def _child(
+        self,
+        call: str,
+        target: dict[str, Any],
+        inputs: Any,
+        name: str | None,
+        run: bool,
+        wait: bool | str,
+        save: bool,
+        init: dict[str, Any] | None,
+    ) -> Execution:
+        self._itself(call)
+        child = Execution(self._channel, template=(call, {**target, "inputs": inputs, "name": name, "init": init}))
+        if save:
+            child._make(run=run, wait=wait)
+        return child
 
 
-def _pick(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
-    if not names:
-        return fields
-    if len(names) == 1:
-        return fields[names[0]]
-    return tuple(fields[name] for name in names)
+def _merged(call: str, inputs: Any, input_value: Any, extra: dict[str, Any]) -> Any:
+    """The child's input: one of the two spellings, with the extra keywords laid over it."""
+    given = input_value if inputs is None else inputs
+    if not extra:
+        return given
+    if given is not None and not isinstance(given, dict):
+        raise exceptions.InvalidInputError(f"{call}: keywords can be merged into an input only where that is a dict")
+    return {**(given or {}), **extra}
 
 
-def _plain(value: object) -> object:
-    """A value as JSON can hold it; anything else as its text."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0 else repr(value)  # inf and nan are not JSON
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return str(value)
+def _unreserved(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Without the underscore behind names that Python reserves: `from_` is `from`."""
+    return {key.removesuffix("_"): value for key, value in inputs.items()}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import binascii
-import json
-
 from flow_api._channel import Channel
+from flow_api._connections import Connection
+from flow_api._execution import Execution
+from flow_api._files import File
+from flow_api._flows import Flow
+from flow_api._listing import listed
+from flow_api._messages import Message, send
+from flow_api._record import ReturnWhen
+from flow_api._settings import Setting
 
 TYPE_CHECKING = False  # the module typing would be in every savepoint
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 
@@ -17,8 +23,38 @@ class System:
 
     __slots__ = ("_channel",)
 
+    #: What waits wait for: system.return_when.ALL_ENDED, for instance.
+    return_when = ReturnWhen
+
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+
+    def get_env_name(self) -> str:
+        """The name of this installation, as its operator chose it: "production", "test"."""
+        return str(self._channel.call("env_name", {}))
+
+    def flow(self, flow: str, by: str = "name") -> Flow:
+        """A pushed flow: by "name" its newest version, by "id" the version of that id. Nothing is read yet."""
+        return Flow(self._channel, flow, by)
+
+    def flows(self, filter: dict[str, Any] | None = None) -> Iterator[Flow]:  # noqa: A002 - as scripts know it
+        """All pushed flows, by name. filter: {"field": "name", "op": "like", "value": "report%"}."""
+        for name in listed(self._channel, "flow_list", filter):
+            yield Flow(self._channel, name, "name")
+
+    def execution(self, execution_id: str) -> Execution:
+        """An execution by id; nothing is read yet."""
+        return Execution(self._channel, execution_id, {"id": execution_id})
+
+    def executions(self, filter: dict[str, Any] | None = None) -> Iterator[Execution]:  # noqa: A002
+        """All executions, newest first.
+
+        filter: {"field": "status", "op": "eq", "value": "ENDED_ERROR"}. Fields: id, name, type, status, message,
+        flow_name, flow_version, parent_id, created_at, started_at, ended_at; operators: eq, ne, lt, le, gt, ge, like
+        (with % and _), in (a list).
+        """
+        for known in listed(self._channel, "execution_list", filter):
+            yield Execution(self._channel, known["id"], known)
 
     def setting(self, name: str) -> Setting:
         """A setting by name; nothing is read yet."""
@@ -28,81 +64,40 @@ class System:
         """A file by name; nothing is read yet."""
         return File(self._channel, name)
 
+    def connection(self, name: str) -> Connection:
+        """A connection by name; nothing is read yet."""
+        return Connection(self._channel, name)
 
-class Setting:
-    """A named JSON value."""
+    def settings(self, filter: dict[str, Any] | None = None) -> Iterator[Setting]:  # noqa: A002 - the reference's name
+        """All settings by name: filter={"field": "name", "op": "like", "value": "mail-%"}; op: eq, ne, lt, le, gt, ge,
+        like, in. Fields: name, size_bytes, created_at, modified_at, locked_by.
+        """
+        for name in listed(self._channel, "setting_list", filter):
+            yield Setting(self._channel, name)
 
-    __slots__ = ("_channel", "name")
+    def files(self, filter: dict[str, Any] | None = None) -> Iterator[File]:  # noqa: A002 - the reference's name
+        """All files by name, with a filter as in settings(). Fields: name, size_bytes, created_at, modified_at."""
+        for name in listed(self._channel, "file_list", filter):
+            yield File(self._channel, name)
 
-    def __init__(self, channel: Channel, name: str) -> None:
-        self._channel = channel
-        self.name = name
+    def message(
+        self,
+        subject: str,
+        *,
+        message: str | dict[str, Any] | None = None,
+        request: str | None = None,
+        body: dict[str, Any] | None = None,
+    ) -> Message:
+        """Send people a text (message), ask for one text (request), or hand them a form (body, a JSON schema).
 
-    def get(self, field: str = "value") -> Any:
-        """The value (or "name"). Raises ResourceNotFoundError."""
-        if field == "name":
-            return self.name
-        return self._channel.call("setting_get", {"name": self.name})
+        Goes on at once: .wait() waits for the answer, .get("response") has it. The answer to a request stands under
+        the key "string".
+        """
+        return send(self._channel, subject, message, request, body)
 
-    def load(self, field: str = "value") -> Any:
-        """As get, fresh from storage."""
-        return self.get(field)
-
-    def save(self, value: Any) -> Setting:
-        """Create or replace."""
-        self._channel.call("setting_save", {"name": self.name, "value": value})
-        return self
-
-    def exists(self) -> bool:
-        """Whether there is one of that name."""
-        return bool(self._channel.call("setting_exists", {"name": self.name}))
-
-    def delete(self) -> None:
-        """Raises ResourceNotFoundError."""
-        self._channel.call("setting_delete", {"name": self.name})
-
-
-class File:
-    """A named content of any kind."""
-
-    __slots__ = ("_channel", "name")
-
-    def __init__(self, channel: Channel, name: str) -> None:
-        self._channel = channel
-        self.name = name
-
-    def get(self, field: str = "content") -> Any:
-        """content (text), content_bytes, content_base64 or name. Raises ResourceNotFoundError."""
-        if field == "name":
-            return self.name
-        encoded = self._channel.call("file_get", {"name": self.name})
-        if field == "content_base64":
-            return encoded
-        raw = binascii.a2b_base64(encoded)
-        return raw if field == "content_bytes" else raw.decode()
-
-    def get_text_content(self) -> str:
-        """The content as text, UTF-8."""
-        return str(self.get("content"))
-
-    def get_bytes_content(self) -> bytes:
-        """The content."""
-        return bytes(self.get("content_bytes"))
-
-    def save(self, content: str | bytes | None = None, *, content_base64: str | None = None) -> File:
-        """Create or replace, from text, bytes or base64; anything else is kept as JSON text."""
-        if content_base64 is None:
-            if not isinstance(content, str | bytes):
-                content = json.dumps(content)
-            raw = content.encode() if isinstance(content, str) else content
-            content_base64 = binascii.b2a_base64(raw, newline=False).decode()
-        self._channel.call("file_save", {"name": self.name, "content_base64": content_base64})
-        return self
-
-    def exists(self) -> bool:
-        """Whether there is one of that name."""
-        return bool(self._channel.call("file_exists", {"name": self.name}))
-
-    def delete(self) -> None:
-        """Raises ResourceNotFoundError."""
-        self._channel.call("file_delete", {"name": self.name})
+    def messages(self, filter: dict[str, Any] | None = None) -> Iterator[Message]:  # noqa: A002 - the reference's name
+        """All messages, newest first, with a filter as in settings(). Fields: id, subject, execution_id, status
+        (OPEN, ANSWERED), created_at, answered_at, answered_by.
+        """
+        for found in listed(self._channel, "message_list", filter):
+            yield Message(self._channel, found)

@@ -5,7 +5,7 @@ FlowsnapException (CloudomationException)
 ├── PermissionDenied
 ├── ResourceNotFoundError
 ├── DependencyFailedError
-├── ConnectorError
+│   └── ConnectorError
 ├── SavepointError
 │   └── SavepointLoopError
 ├── TimeoutExceededError
@@ -70,7 +70,7 @@ class DependencyFailedError(FlowsnapException):
     """A child execution that was waited for did not succeed."""
 
 
-class ConnectorError(FlowsnapException):
+class ConnectorError(DependencyFailedError):
     """A connector was refused by what it talks to; the message has the other side's words."""
 
 

@@ -23,12 +23,8 @@ def main() -> None:
     start = channel.first_frame()
     file = start["file"]
     try:
-        handler = _load(file)
-        ending = handler(System(channel), Execution(channel))
-        if hasattr(ending, "__await__"):
-            import asyncio
-
-            asyncio.run(ending)
+        sys.path.insert(0, file.rpartition("/")[0])
+        _run(_load(file)(System(channel), Execution(channel)))
     except SystemExit as error:
         if error.code not in (None, 0):
             _end(channel, {"end": "raised", "error": f"SystemExit: {error.code}"})
@@ -45,6 +41,18 @@ def _load(file: str) -> Any:
     sys.modules[_MODULE] = module
     exec(compile(text, file, "exec"), module.__dict__)  # noqa: S102 - running the script is what this is for
     return module.__dict__["handler"]
+
+
+def _run(result: Any) -> None:
+    """What an `async def handler` answers is still to be run."""
+    if hasattr(result, "__await__"):
+        import asyncio
+
+        asyncio.run(_awaited(result))
+
+
+async def _awaited(result: Any) -> None:
+    await result
 
 
 def _traceback(error: BaseException) -> str:

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 from flowsnap.v1 import agent_pb2
 
-from controller.api.pack import kind_to_proto
+from controller.api.pack import flow_file, kind_to_proto
 from controller.errors import Internal, Unavailable
 from controller.ids import new_id
 from controller.live import REATTACH_LIMIT_S
-from controller.model import Json, SavepointKind
+from controller.model import Flow, Json, SavepointKind
 from controller.ports import CommandResult
 
 Stream = asyncio.Queue[agent_pb2.Command | None]
@@ -28,8 +28,9 @@ class StreamLink:
         self._pending: dict[str, asyncio.Future[CommandResult]] = {}
         self._giving_up: asyncio.TimerHandle | None = None
 
-    async def start(self, script: str, file_name: str, execution: Json) -> None:
-        start = agent_pb2.StartFlow(script=script, file_name=file_name, execution_json=execution)
+    async def start(self, flow: Flow, file_name: str, execution: Json) -> None:
+        files = map(flow_file, flow.files)
+        start = agent_pb2.StartFlow(script=flow.script, file_name=file_name, execution_json=execution, files=files)
         self._send(agent_pb2.Command(start=start))
 
     async def savepoint(

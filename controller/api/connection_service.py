@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from flowsnap.v1 import control_pb2 as pb
@@ -12,9 +13,9 @@ from flowsnap.v1 import control_pb2_grpc, types_pb2
 from grpc import aio
 
 from controller.connections import Connections
-from controller.connectors import mask
 from controller.model import Connection
-from controller.values import packed, parsed
+from controller.ports import Connector
+from controller.values import packed
 
 Context = aio.ServicerContext[Any, Any]
 
@@ -27,11 +28,14 @@ class ConnectionService(control_pb2_grpc.ConnectionServiceServicer):
 
     async def SaveConnection(self, request: pb.SaveConnectionRequest, context: Context) -> pb.SaveConnectionResponse:
         given = request.connection
-        await self._connections.save(Connection(given.name, given.connector_type, given.value_json))
+        await self._connections.save(given.name, given.connector_type, given.value_json, given.secrets_json)
         return pb.SaveConnectionResponse()
 
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
-        return pb.ListConnectionsResponse(connections=map(_masked, await self._connections.list()))
+        return pb.ListConnectionsResponse(connections=map(_connection, await self._connections.list()))
+
+    async def GetConnection(self, request: pb.GetConnectionRequest, context: Context) -> pb.GetConnectionResponse:
+        return pb.GetConnectionResponse(connection=_connection(await self._connections.show(request.name)))
 
     async def DeleteConnection(
         self, request: pb.DeleteConnectionRequest, context: Context
@@ -39,7 +43,45 @@ class ConnectionService(control_pb2_grpc.ConnectionServiceServicer):
         await self._connections.delete(request.name)
         return pb.DeleteConnectionResponse()
 
+    async def TestConnection(self, request: pb.TestConnectionRequest, context: Context) -> pb.TestConnectionResponse:
+        started = time.monotonic()
+        await self._connections.test(request.name)
+        return pb.TestConnectionResponse(duration_us=round((time.monotonic() - started) * 1e6))
 
-def _masked(connection: Connection) -> types_pb2.Connection:
-    value = packed(mask(parsed(connection.value)))
-    return types_pb2.Connection(name=connection.name, connector_type=connection.connector_type, value_json=value)
+    async def ListConnectorTypes(
+        self, request: pb.ListConnectorTypesRequest, context: Context
+    ) -> pb.ListConnectorTypesResponse:
+        return pb.ListConnectorTypesResponse(types=[_type(name, made) for name, made in self._connections.types()])
+
+    async def RotateSecretsKey(
+        self, request: pb.RotateSecretsKeyRequest, context: Context
+    ) -> pb.RotateSecretsKeyResponse:
+        return pb.RotateSecretsKeyResponse(connections=await self._connections.rotate())
+
+
+def _connection(connection: Connection) -> types_pb2.Connection:
+    return types_pb2.Connection(
+        name=connection.name,
+        connector_type=connection.connector_type,
+        value_json=connection.value,
+        secrets_json=connection.secrets,
+    )
+
+
+def _type(name: str, connector: Connector) -> types_pb2.ConnectorType:
+    return types_pb2.ConnectorType(
+        name=name,
+        summary=connector.summary,
+        inputs=[
+            types_pb2.ConnectorInput(
+                name=input_name,
+                type=declaration.type_name,
+                required=declaration.required,
+                secret=declaration.secret,
+                default_json=b"" if declaration.default is None else packed(declaration.default),
+                choices=declaration.choices,
+                help=declaration.help,
+            )
+            for input_name, declaration in connector.inputs.items()
+        ],
+    )

@@ -13,6 +13,7 @@ from flowsnap.v1 import control_pb2_grpc
 from grpc import aio
 
 from controller.api import pack
+from controller.cancels import Cancels
 from controller.executions import Executions, NewExecution
 from controller.pauses import Pauses
 from controller.watching import Watching
@@ -23,9 +24,10 @@ Context = aio.ServicerContext[Any, Any]
 class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
     """One method per RPC of flowsnap.v1.ExecutionService."""
 
-    def __init__(self, executions: Executions, pauses: Pauses, watching: Watching) -> None:
+    def __init__(self, executions: Executions, pauses: Pauses, cancels: Cancels, watching: Watching) -> None:
         self._executions = executions
         self._pauses = pauses
+        self._cancels = cancels
         self._watching = watching
 
     async def CreateExecution(self, request: pb.CreateExecutionRequest, context: Context) -> pb.CreateExecutionResponse:
@@ -37,17 +39,28 @@ class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
             container_image=request.container_image,
             memory_limit_bytes=request.memory_limit_bytes,
             pids_limit=request.pids_limit,
+            files=tuple(map(pack.flow_file_from_proto, request.files)),
+            script_file=request.script_file,
+            pushed=request.flow,
         )
         return pb.CreateExecutionResponse(execution=pack.execution(await self._executions.create(new)))
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:
         execution = await self._executions.find(request.execution)
-        script = await self._executions.script(execution)
-        return pb.GetExecutionResponse(execution=pack.execution(execution), script=script)
+        flow = await self._executions.flow(execution)
+        children = await self._executions.children(execution.id)
+        return pb.GetExecutionResponse(
+            execution=pack.execution(execution),
+            script="" if flow is None else flow.script,
+            files=() if flow is None else map(pack.flow_file, flow.files),
+            children=map(pack.execution, children),
+        )
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         statuses = [pack.status_from_proto(status) for status in request.statuses]
-        page, token = await self._executions.list(statuses, request.flow_name, request.page_size, request.page_token)
+        page, token = await self._executions.list(
+            statuses, request.flow_name, request.page_size, request.page_token, with_tasks=request.with_tasks
+        )
         return pb.ListExecutionsResponse(executions=map(pack.execution, page), next_page_token=token)
 
     async def WatchExecution(
@@ -72,7 +85,7 @@ class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
 
     async def CancelExecution(self, request: pb.CancelExecutionRequest, context: Context) -> pb.CancelExecutionResponse:
         execution = await self._executions.find(request.execution)
-        cancelled = await self._pauses.cancel(execution.id, request.reason)
+        cancelled = await self._cancels.cancel(execution.id, request.reason)
         return pb.CancelExecutionResponse(execution=pack.execution(cancelled))
 
     async def DeleteExecution(self, request: pb.DeleteExecutionRequest, context: Context) -> pb.DeleteExecutionResponse:

@@ -9,7 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from controller import model
 from controller.errors import InvalidArgument
+from controller.flow_calls.fields import shown_input
 from controller.savepoints import Selector
+from controller.values import packed
 
 
 def timestamp(value: datetime | None) -> Timestamp | None:
@@ -43,6 +45,8 @@ def kind_from_proto(kind: types_pb2.SavepointKind.ValueType) -> model.SavepointK
 
 
 def execution(value: model.Execution) -> types_pb2.Execution:
+    # A task's input may hold secrets; all others go out as they are, unparsed.
+    input_value = packed(shown_input(value)) if value.type is model.ExecutionType.TASK else value.input_value
     return types_pb2.Execution(
         id=value.id,
         name=value.name,
@@ -50,7 +54,7 @@ def execution(value: model.Execution) -> types_pb2.Execution:
         message=value.message,
         flow_name=value.flow_name,
         flow_version=value.flow_version,
-        input_value_json=value.input_value,
+        input_value_json=input_value,
         output_value_json=value.output_value,
         container_image=value.container_image,
         created_at=timestamp(value.created_at),
@@ -62,6 +66,22 @@ def execution(value: model.Execution) -> types_pb2.Execution:
         last_file=value.last_file,
         last_line=value.last_line,
         load_count=value.load_count,
+        type=types_pb2.ExecutionType.Value(f"EXECUTION_TYPE_{value.type.value}"),
+        parent_id=value.parent_id or "",
+    )
+
+
+def flow_file(value: model.FlowFile) -> types_pb2.FlowFile:
+    return types_pb2.FlowFile(path=value.path, content=value.content)
+
+
+def flow_file_from_proto(file: types_pb2.FlowFile) -> model.FlowFile:
+    return model.FlowFile(file.path, file.content)
+
+
+def release(value: model.Release) -> types_pb2.Flow:
+    return types_pb2.Flow(
+        name=value.name, number=value.number, version=value.version, created_at=timestamp(value.created_at)
     )
 
 

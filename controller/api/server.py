@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from flowsnap.v1 import agent_pb2, agent_pb2_grpc, control_pb2, control_pb2_grpc
+from flowsnap.v1 import agent_pb2, agent_pb2_grpc, control_pb2, control_pb2_grpc, platform_pb2
 from google.protobuf.descriptor import FileDescriptor
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -15,6 +15,8 @@ from controller.api.agent_service import AgentService
 from controller.api.codes import ErrorCodes
 from controller.api.connection_service import ConnectionService
 from controller.api.execution_service import ExecutionService
+from controller.api.flow_service import FlowService
+from controller.api.platform import PlatformServices
 from controller.api.savepoint_service import SavepointService
 from controller.api.system_service import SystemService
 from controller.errors import Unavailable
@@ -37,8 +39,10 @@ class Servers:
         agents: AgentService,
         executions: ExecutionService,
         savepoints: SavepointService,
+        flows: FlowService,
         connections: ConnectionService,
         system: SystemService,
+        platform: PlatformServices,
     ) -> None:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its stubs forget it
         self._agent = _new_server()
@@ -46,10 +50,12 @@ class Servers:
         self._control = _new_server()
         control_pb2_grpc.add_ExecutionServiceServicer_to_server(executions, self._control)
         control_pb2_grpc.add_SavepointServiceServicer_to_server(savepoints, self._control)
+        control_pb2_grpc.add_FlowServiceServicer_to_server(flows, self._control)
         control_pb2_grpc.add_ConnectionServiceServicer_to_server(connections, self._control)
         control_pb2_grpc.add_SystemServiceServicer_to_server(system, self._control)
+        platform.add_to(self._control)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._control)
-        names = [*_service_names(control_pb2.DESCRIPTOR), health.SERVICE_NAME, reflection.SERVICE_NAME]
+        names = [*_CONTROL_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME]
         reflection.enable_server_reflection(names, self._control)
 
     async def start(self, control_socket: Path, agent_socket: Path) -> None:
@@ -58,7 +64,7 @@ class Servers:
         _bind(self._control, control_socket, 0o600)
         await self._agent.start()
         await self._control.start()
-        for name in ("", *_service_names(control_pb2.DESCRIPTOR), *_service_names(agent_pb2.DESCRIPTOR)):
+        for name in ("", *_CONTROL_NAMES, *_service_names(agent_pb2.DESCRIPTOR)):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self) -> None:
@@ -83,3 +89,6 @@ def _bind(server: aio.Server, socket: Path, mode: int) -> None:
 
 def _service_names(file: FileDescriptor) -> list[str]:
     return [service.full_name for service in file.services_by_name.values()]
+
+
+_CONTROL_NAMES = [*_service_names(control_pb2.DESCRIPTOR), *_service_names(platform_pb2.DESCRIPTOR)]

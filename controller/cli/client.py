@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import grpc
-    from flowsnap.v1 import control_pb2_grpc
+    from flowsnap.v1 import control_pb2_grpc, platform_pb2_grpc
 
     from controller.config import Config
 
@@ -67,6 +67,12 @@ class Client:
         return control_pb2_grpc.SavepointServiceStub(self._channel)
 
     @cached_property
+    def flows(self) -> control_pb2_grpc.FlowServiceStub:
+        from flowsnap.v1 import control_pb2_grpc
+
+        return control_pb2_grpc.FlowServiceStub(self._channel)
+
+    @cached_property
     def connections(self) -> control_pb2_grpc.ConnectionServiceStub:
         from flowsnap.v1 import control_pb2_grpc
 
@@ -77,6 +83,42 @@ class Client:
         from flowsnap.v1 import control_pb2_grpc
 
         return control_pb2_grpc.SystemServiceStub(self._channel)
+
+    @cached_property
+    def settings(self) -> platform_pb2_grpc.SettingServiceStub:
+        from flowsnap.v1 import platform_pb2_grpc
+
+        return platform_pb2_grpc.SettingServiceStub(self._channel)
+
+    @cached_property
+    def locks(self) -> platform_pb2_grpc.LockServiceStub:
+        from flowsnap.v1 import platform_pb2_grpc
+
+        return platform_pb2_grpc.LockServiceStub(self._channel)
+
+    @cached_property
+    def files(self) -> platform_pb2_grpc.FileServiceStub:
+        from flowsnap.v1 import platform_pb2_grpc
+
+        return platform_pb2_grpc.FileServiceStub(self._channel)
+
+    @cached_property
+    def messages(self) -> platform_pb2_grpc.MessageServiceStub:
+        from flowsnap.v1 import platform_pb2_grpc
+
+        return platform_pb2_grpc.MessageServiceStub(self._channel)
+
+    @cached_property
+    def schedules(self) -> platform_pb2_grpc.ScheduleServiceStub:
+        from flowsnap.v1 import platform_pb2_grpc
+
+        return platform_pb2_grpc.ScheduleServiceStub(self._channel)
+
+    @cached_property
+    def webhooks(self) -> platform_pb2_grpc.WebhookServiceStub:
+        from flowsnap.v1 import platform_pb2_grpc
+
+        return platform_pb2_grpc.WebhookServiceStub(self._channel)
 
     def call(
         self,

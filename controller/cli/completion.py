@@ -42,6 +42,18 @@ def complete_execution(ctx: typer.Context, incomplete: str) -> list[tuple[str, s
     return list(found.items())
 
 
+def complete_flow(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Names of pushed flows, each with its newest number."""
+    from flowsnap.v1 import control_pb2
+
+    try:
+        with connect_for(ctx) as client:
+            response = client.call(client.flows.ListFlows, control_pb2.ListFlowsRequest(), timeout_s=TIMEOUT_S)
+    except CliError:
+        return []
+    return [(flow.name, f"version {flow.number}") for flow in response.flows if flow.name.startswith(incomplete)]
+
+
 def complete_savepoint_name(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Names of the execution's savepoints, newest first."""
     return [(name, where) for _, name, where in _savepoints(ctx) if name and name.startswith(incomplete)]

@@ -16,7 +16,7 @@ MAX_VALUE_BYTES = 16 * 1024 * 1024
 
 def read_flow(path: Path) -> str:
     """The text of a flow's file; CliError when it can't be one. Whether it is valid Python is the controller's say."""
-    content = _read(path, "flow file")
+    content = read_bytes(path, "flow file")
     try:
         # A byte order mark is no part of the program.
         return content.decode("utf-8-sig")
@@ -55,9 +55,27 @@ def key_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
     return values
 
 
+def secrets(pairs: Sequence[str]) -> dict[str, str]:
+    """Texts by name: KEY=TEXT, KEY=@FILE without the file's last line break, KEY=- for standard input."""
+    values: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            # Not repeated: what was meant for a secret may be one.
+            raise usage_error("--secret is not KEY=TEXT, KEY=@FILE or KEY=-: write for example --secret password=@file")
+        if text == "-" or text.startswith("@"):
+            content = read_bytes(Path(text.removeprefix("@")), f"file of the secret {key}")
+            try:
+                text = content.decode().removesuffix("\n").removesuffix("\r")
+            except UnicodeDecodeError as error:
+                raise usage_error(f"the secret {key} is not UTF-8 text") from error
+        values[key] = text
+    return values
+
+
 def read_json(path: Path, what: str) -> Any:
     """The JSON value in a file ("-": standard input); CliError that names the file and the place."""
-    content = _read(path, what)
+    content = read_bytes(path, what)
     try:
         return json.loads(content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -75,7 +93,8 @@ def encoded(value: Any, what: str) -> bytes:
     return content
 
 
-def _read(path: Path, what: str) -> bytes:
+def read_bytes(path: Path, what: str) -> bytes:
+    """A file's content ("-": standard input); CliError when it can't be read or is larger than one value may be."""
     if path == Path("-"):
         content = sys.stdin.buffer.read(MAX_VALUE_BYTES + 1)
     elif path.is_dir():

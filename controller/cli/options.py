@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from controller.cli import inputs
 from controller.cli.completion import complete_execution
+from controller.cli.errors import CliError, usage_error
 from controller.cli.printer import Output
 
 if TYPE_CHECKING:
@@ -20,6 +24,23 @@ ExecutionArgument = Annotated[
 ]
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How results are printed.")]
+
+FlowOption = Annotated[str, typer.Option("--flow", metavar="NAME", help="The pushed flow that is started.")]
+
+FlowFileOption = Annotated[
+    Path | None, typer.Option("--file", metavar="FLOW.py", help="A script instead; its text is kept as it is now.")
+]
+
+
+def flow_source(flow: str, file: Path | None) -> tuple[str, str]:
+    """The flow's name, and the script's text where it is not a pushed one; CliError unless one of the two is given."""
+    if bool(flow) is (file is not None):
+        raise usage_error("give either --flow, the name of a pushed flow, or --file, a script")
+    return (flow, "") if file is None else (file.name, inputs.read_flow(file))
+
+
+def bad_choice(option: str, value: str, choices: Iterable[str]) -> CliError:
+    return usage_error(f"{option} {value!r} is none of {', '.join(choices)}")
 
 
 def new_app() -> typer.Typer:

@@ -79,6 +79,14 @@ def cell(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def texts(script: str, files: Sequence[dict[str, Any]]) -> None:
+    """A flow's script, then the files beside it, each under its path."""
+    result(script.removesuffix("\n"))
+    for file in files:
+        result(f"\n# --- {cell(file['path'])}")
+        result(file["content"].removesuffix("\n") if "content" in file else "# (binary)")
+
+
 def styled(text: str, style_of: str) -> str:
     """Text in the colour of a status or level, where standard output takes colours."""
     if not sys.stdout.isatty():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from controller.cli import units
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from flowsnap.v1 import types_pb2
     from google.protobuf.message import Message
@@ -40,6 +41,17 @@ def record(message: Message) -> Record:
         else:
             out[field.name] = _value(field, value)
     return out
+
+
+def flow_files(files: Iterable[types_pb2.FlowFile]) -> list[Record]:
+    """Path and content of each; what is no UTF-8 text is base64."""
+    found = []
+    for file in files:
+        try:
+            found.append({"path": file.path, "content": file.content.decode()})
+        except UnicodeDecodeError:
+            found.append({"path": file.path, "content_base64": base64.b64encode(file.content).decode()})
+    return found
 
 
 def json_value(text: bytes) -> Any:

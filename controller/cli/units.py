@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from controller.cli.errors import usage_error
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhd]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _EXPONENTS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _INT64_MAX = 2**63 - 1
 
@@ -23,6 +25,15 @@ def parse_size(text: str) -> int:
     if not 0 < size_bytes <= _INT64_MAX:
         raise usage_error(f"{text!r} is not a size: write a number with k, m, g or t, such as 512m")
     return size_bytes
+
+
+def parse_duration(text: str) -> int:
+    """Whole seconds of "90s", "5m", "1.5h", "2d", "30". Raises CliError."""
+    match = _DURATION.fullmatch(text.strip())
+    duration_s = int(float(match["number"]) * _SECONDS[match["unit"]]) if match else 0
+    if not 0 < duration_s <= _INT64_MAX:
+        raise usage_error(f"{text!r} is not a duration: write a number with s, m, h or d, such as 90s")
+    return duration_s
 
 
 def size(size_bytes: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import math
@@ -10,66 +9,54 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from controller.connectors.errors import ConnectorError, invalid, refused
-from controller.connectors.inputs import Input, checked, one_of
-from controller.connectors.secrets import redact
+from controller.connectors.blocking import in_thread
+from controller.connectors.errors import invalid, refused
+from controller.connectors.inputs import Input, Inputs, one_of
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
-_NAME = "SQLITE"
 _FETCHES = ("fetch", "fetchrow", "fetchval")
 _STATEMENTS = (*_FETCHES, "execute", "executemany")
-_INPUTS = {
-    "path": Input((str,), required=True),
-    **{name: Input((str,)) for name in _STATEMENTS},
-    "params": Input((list, dict)),
-    "timeout": Input((float,), default=60.0, minimum=0.001),
-}
 # How many of SQLite's instructions pass between two looks at the clock: about a millisecond's worth.
 _INSTRUCTIONS = 10_000
 
 
 class SqliteConnector:
-    """Inputs:
-
-    - path: the file, as the controller sees it; execute and executemany create it
-    - exactly one statement: fetch, fetchrow, fetchval, execute, executemany
-    - params: a list for ? or an object for :name; for executemany a list of them
-    - timeout: seconds, waiting for other writers included, 60
-
-    Output: result, which is a list of objects (fetch), the first row as an object or null (fetchrow), its first value
+    """Its result is a list of objects (fetch), the first row as an object or null (fetchrow), its first value
     or null (fetchval), or the number of changed rows (execute, executemany). A BLOB is {"base64": "..."} both ways; an
     infinite number comes as the text "Infinity" or "-Infinity". A result has at most 16 MiB.
 
     Each call is a transaction.
     """
 
-    places = frozenset({"path"})
+    summary = "A statement on an SQLite file"
+    inputs: ClassVar[Inputs] = {
+        "path": Input((str,), "the file, as the controller sees it; execute and executemany create it", required=True),
+        "fetch": Input((str,), "statement; the result is a list of objects"),
+        "fetchrow": Input((str,), "statement; the result is the first row, or null"),
+        "fetchval": Input((str,), "statement; the result is the first value, or null"),
+        "execute": Input((str,), "statement; the result is the number of changed rows"),
+        "executemany": Input((str,), "statement, carried out once for each of params"),
+        "params": Input((list, dict), "a list for ? or an object for :name; for executemany a list of them"),
+        "timeout": Input((float,), "seconds, waiting for other writers included", default=60.0, minimum=0.001),
+    }
+    probe: ClassVar[dict[str, Any]] = {"fetchval": "SELECT count(*) FROM sqlite_master"}
+    repeatable = False
 
-    async def without_connection(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Always refused: the controller's files are out of a flow's reach."""
-        checked(_NAME, _INPUTS, inputs)
-        raise ConnectorError(
-            "PermissionDenied",
-            f"{_NAME}: a flow can't choose a file of the controller's host; save a connection:"
-            " snapctl connection save NAME --type SQLITE -v path=...",
-        )
-
-    async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
-        """Raises ConnectorError with SQLite's words. SQLite has no place for the key, so it goes unused."""
+    async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
+        """SQLite has no place for the key, so it goes unused."""
         del idempotency_key
-        values = checked(_NAME, _INPUTS, inputs)
-        action = one_of(_NAME, values, _STATEMENTS)
+        action = one_of(values, _STATEMENTS)
         params = _params(action, values["params"])
         try:
-            return {"result": await asyncio.to_thread(_run, action, values, params)}
+            return {"result": await in_thread(_run, action, values, params)}
         except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
             words = str(error)
             if words == "interrupted":
                 words = f"not done within {values['timeout']:g} s; the input timeout allows more"
-            raise refused(redact(f"{_NAME}: {values['path']}: {action}: {words}", inputs)) from error
+            raise refused(f"{values['path']}: {action}", words) from error
 
 
 def _run(action: str, values: dict[str, Any], params: Any) -> Any:
@@ -97,7 +84,7 @@ def _authorize(action: int, *_: object) -> int:
 
 def _fetched(action: str, cursor: sqlite3.Cursor) -> Any:
     if cursor.description is None:
-        raise invalid(f"{_NAME}: the statement of {action} gives no rows; use execute")
+        raise invalid(f"the statement of {action} gives no rows; use execute")
     names = [column[0] for column in cursor.description]
     if action != "fetch":
         row = cursor.fetchone()
@@ -112,7 +99,7 @@ def _fetched(action: str, cursor: sqlite3.Cursor) -> Any:
     for row in cursor:
         size_bytes += sum(len(value) if isinstance(value, str | bytes) else 8 for value in row)
         if size_bytes > MAX_RESULT_BYTES:
-            raise refused(f"{_NAME}: the result is larger than {MAX_RESULT_BYTES // 1024**2} MiB; fetch less at once")
+            raise refused(f"the result is larger than {MAX_RESULT_BYTES // 1024**2} MiB; fetch less at once")
         rows.append(dict(zip(names, map(_to_json, row), strict=True)))
     return rows
 
@@ -129,7 +116,7 @@ def _params(action: str, params: Any) -> Any:
     if action != "executemany":
         return _from_json_row(params if params is not None else [])
     if not isinstance(params, list) or not all(isinstance(row, list | dict) for row in params):
-        raise invalid(f"{_NAME}: input params of executemany must be a list of lists or objects")
+        raise invalid("input params of executemany must be a list of lists or objects")
     return [_from_json_row(row) for row in params]
 
 
@@ -144,7 +131,7 @@ def _from_json(place: str, value: Any) -> Any:
         try:
             return base64.b64decode(value["base64"], validate=True)
         except binascii.Error as error:
-            raise invalid(f"{_NAME}: parameter {place} is no base64: {error}") from error
+            raise invalid(f"parameter {place} is no base64: {error}") from error
     if isinstance(value, list | dict):
-        raise invalid(f'{_NAME}: parameter {place} must be a single value; a BLOB is {{"base64": "..."}}')
+        raise invalid(f'parameter {place} must be a single value; a BLOB is {{"base64": "..."}}')
     return value

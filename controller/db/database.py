@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from controller.db.calls import CallRecords
 from controller.db.executions import ExecutionRecords
+from controller.db.files import FileRecords
+from controller.db.flows import FlowRecords
 from controller.db.loads import LoadRecords
+from controller.db.locks import LockRecords
 from controller.db.log import LogRecords
+from controller.db.messages import MessageRecords
 from controller.db.named import NamedRecords
 from controller.db.savepoints import SavepointRecords
+from controller.db.settings import SettingRecords
+from controller.db.triggers import TriggerRecords
 
 
-class SqlDatabase(ExecutionRecords, SavepointRecords, CallRecords, LoadRecords, LogRecords, NamedRecords):
+class SqlDatabase(
+    ExecutionRecords,
+    FlowRecords,
+    SavepointRecords,
+    CallRecords,
+    LoadRecords,
+    LogRecords,
+    NamedRecords,
+    SettingRecords,
+    FileRecords,
+    LockRecords,
+    MessageRecords,
+    TriggerRecords,
+):
     """Records in SQLite or PostgreSQL; migrate(url) brings its tables up to date first.
 
     Each public method is one transaction, blocks, and may be called from any thread. Besides what the methods name

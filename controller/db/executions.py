@@ -1,4 +1,4 @@
-"""Records of executions and of the flows they run."""
+"""Records of executions."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, true, update
 from sqlalchemy.engine import Connection
 
 from controller.db.engine import Transactions
-from controller.db.schema import executions, flows, savepoints
-from controller.db.upsert import insert_or_keep
+from controller.db.filters import condition
+from controller.db.flows import insert_flow
+from controller.db.schema import executions, savepoints
 from controller.errors import NotFound
-from controller.model import Execution, Flow, Json, Status
+from controller.model import Execution, ExecutionType, Filter, Flow, Json, Status
 
 _COLUMNS = [executions.c[field.name] for field in fields(Execution)]
 _MAX_CHAR = "\U0010ffff"
@@ -28,7 +29,22 @@ _SELECT_REFERENCED = _SELECT_MANY.where(
     )
 )
 _SELECT_CREATED = select(executions.c.created_at).where(executions.c.id == bindparam("key"))
-_SELECT_FLOW = select(flows.c.name, flows.c.version, flows.c.script).where(flows.c.version == bindparam("key"))
+_SELECT_SEVERAL = _SELECT_MANY.where(executions.c.id.in_(bindparam("keys", expanding=True)))
+_SELECT_CHILDREN = (
+    select(*_COLUMNS)
+    .where(executions.c.parent_id == bindparam("key"))
+    .order_by(executions.c.created_at, executions.c.id)
+)
+_SELECT_CHILD_OF_CALL = select(*_COLUMNS).where(
+    executions.c.parent_id == bindparam("key"), executions.c.origin == bindparam("call_origin")
+)
+_FILTERED = {
+    name: executions.c[name]
+    for name in (
+        *("id", "name", "type", "status", "message", "flow_name", "flow_version", "parent_id"),
+        *("created_at", "started_at", "ended_at"),
+    )
+}
 _SET_STATUS = (
     update(executions)
     .where(executions.c.id == bindparam("key"), executions.c.status.in_(bindparam("expected", expanding=True)))
@@ -49,6 +65,26 @@ _SET_FIELDS = (
         output_value=func.coalesce(
             bindparam("new_output_value", type_=executions.c.output_value.type), executions.c.output_value
         ),
+        name=func.coalesce(bindparam("new_name", type_=executions.c.name.type), executions.c.name),
+        input_value=func.coalesce(
+            bindparam("new_input_value", type_=executions.c.input_value.type), executions.c.input_value
+        ),
+    )
+)
+_RELEASE_HELD = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"), executions.c.held == true(), executions.c.status.in_([Status.NEW]))
+    .values(held=False)
+)
+_END_TASK = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"), executions.c.status == Status.RUNNING)
+    .values(
+        status=bindparam("new_status"),
+        message=bindparam("new_message"),
+        output_value=bindparam("new_output_value"),
+        error_type=bindparam("new_error_type"),
+        ended_at=bindparam("new_ended_at"),
     )
 )
 SET_LAST_CALL = (
@@ -81,16 +117,13 @@ def missing_execution(execution_id: str) -> NotFound:
 
 
 class ExecutionRecords(Transactions):
-    """Executions and flows."""
+    """Executions, and with the first of its version the flow that it runs."""
 
     def add_execution(self, execution: Execution, flow: Flow) -> None:
         """Record both; a flow version that exists already stays as it is. Raises AlreadyExists for a used id."""
         values = {field.name: getattr(execution, field.name) for field in fields(Execution)}
         with self._writing() as connection:
-            connection.execute(
-                insert_or_keep(connection.dialect.name, flows),
-                {"version": flow.version, "name": flow.name, "script": flow.script.encode()},
-            )
+            insert_flow(connection, flow)
             connection.execute(_INSERT, values)
 
     def execution(self, execution_id: str) -> Execution | None:
@@ -106,18 +139,46 @@ class ExecutionRecords(Transactions):
             rows = connection.execute(_SELECT_REFERENCED, {"first": reference, "last": reference + _MAX_CHAR}).all()
         return [execution_from(row) for row in rows]
 
+    def executions(self, execution_ids: Sequence[str]) -> Sequence[Execution]:
+        """Those of them that there are, in no special order."""
+        with self._reading() as connection:
+            rows = connection.execute(_SELECT_SEVERAL, {"keys": list(execution_ids)}).all()
+        return [execution_from(row) for row in rows]
+
+    def children(self, execution_id: str) -> Sequence[Execution]:
+        """What it started, oldest first."""
+        with self._reading() as connection:
+            return [execution_from(row) for row in connection.execute(_SELECT_CHILDREN, {"key": execution_id})]
+
+    def child_of_call(self, execution_id: str, origin: str) -> Execution | None:
+        """The child that a call of it made before, by the call's idempotency key."""
+        with self._reading() as connection:
+            row = connection.execute(_SELECT_CHILD_OF_CALL, {"key": execution_id, "call_origin": origin}).first()
+        return None if row is None else execution_from(row)
+
     def list_executions(
-        self, statuses: Sequence[Status], flow_name: str, limit: int, before: str
+        self,
+        statuses: Sequence[Status],
+        flow_name: str,
+        limit: int,
+        before: str,
+        *,
+        where: Filter | None = None,
+        with_tasks: bool = True,
     ) -> Sequence[Execution]:
         """Newest first. No statuses: any; empty flow_name: any; before: the id after which to go on.
 
-        Raises NotFound when the execution that before names was deleted meanwhile.
+        Raises NotFound when the execution that before names was deleted meanwhile, InvalidArgument for a bad filter.
         """
         query = _SELECT_MANY.limit(limit)
         if statuses:
             query = query.where(executions.c.status.in_(statuses))
         if flow_name:
             query = query.where(executions.c.flow_name == flow_name)
+        if where is not None:
+            query = query.where(condition(_FILTERED, where))
+        if not with_tasks:
+            query = query.where(executions.c.type != ExecutionType.TASK)
         with self._reading() as connection:
             if before:
                 created_at = connection.execute(_SELECT_CREATED, {"key": before}).scalar()
@@ -130,11 +191,6 @@ class ExecutionRecords(Transactions):
                     )
                 )
             return [execution_from(row) for row in connection.execute(query).all()]
-
-    def flow(self, version: str) -> Flow | None:
-        with self._reading() as connection:
-            row = connection.execute(_SELECT_FLOW, {"key": version}).first()
-        return None if row is None else Flow(name=row.name, version=row.version, script=row.script.decode())
 
     def set_status(
         self, execution_id: str, expected: Sequence[Status], status: Status, message: str | None = None
@@ -155,9 +211,41 @@ class ExecutionRecords(Transactions):
         with self._writing() as connection:
             return connection.execute(_SET_STATUS, values).rowcount == 1
 
-    def set_fields(self, execution_id: str, *, message: str | None = None, output_value: Json | None = None) -> None:
+    def set_fields(
+        self,
+        execution_id: str,
+        *,
+        message: str | None = None,
+        output_value: Json | None = None,
+        name: str | None = None,
+        input_value: Json | None = None,
+    ) -> None:
         """None leaves a field as it is. Raises NotFound."""
-        self._update(_SET_FIELDS, execution_id, {"new_message": message, "new_output_value": output_value})
+        values = {
+            "new_message": message,
+            "new_output_value": output_value,
+            "new_name": name,
+            "new_input_value": input_value,
+        }
+        self._update(_SET_FIELDS, execution_id, values)
+
+    def release_held(self, execution_id: str) -> bool:
+        """It is about to be started; False: somebody else was quicker, or it was cancelled."""
+        with self._writing() as connection:
+            return connection.execute(_RELEASE_HELD, {"key": execution_id}).rowcount == 1
+
+    def end_task(self, execution_id: str, status: Status, message: str, output_value: Json, error_type: str) -> bool:
+        """False: it was not running any more."""
+        values = {
+            "key": execution_id,
+            "new_status": status,
+            "new_message": message,
+            "new_output_value": output_value,
+            "new_error_type": error_type,
+            "new_ended_at": self._now(),
+        }
+        with self._writing() as connection:
+            return connection.execute(_END_TASK, values).rowcount == 1
 
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None:
         """Raises NotFound."""

@@ -1,4 +1,4 @@
-"""Records that flows find by name: connections, settings, files."""
+"""Records of connections."""
 
 from __future__ import annotations
 
@@ -8,25 +8,28 @@ from typing import Any
 from sqlalchemy import Table, bindparam, delete, select
 
 from controller.db.engine import Transactions
-from controller.db.schema import connections, files, settings
+from controller.db.schema import connections
 from controller.db.upsert import insert_or_replace
-from controller.model import Connection, Json
+from controller.model import Connection
 
-_SELECT_CONNECTIONS = select(connections.c.name, connections.c.connector_type, connections.c.value).order_by(
-    connections.c.name
-)
+_SELECT_CONNECTIONS = select(
+    connections.c.name, connections.c.connector_type, connections.c.value, connections.c.secrets
+).order_by(connections.c.name)
 _SELECT_CONNECTION = _SELECT_CONNECTIONS.where(connections.c.name == bindparam("key"))
-_SELECT_SETTING = select(settings.c.value).where(settings.c.name == bindparam("key"))
-_SELECT_FILE = select(files.c.content).where(files.c.name == bindparam("key"))
 
 
 class NamedRecords(Transactions):
-    """Connections, settings and files. Saving replaces; deleting says with False that there was none."""
+    """Saving replaces; deleting says with False that there was none."""
 
     def save_connection(self, connection: Connection) -> None:
         self._replace(
             connections,
-            {"name": connection.name, "connector_type": connection.connector_type, "value": connection.value},
+            {
+                "name": connection.name,
+                "connector_type": connection.connector_type,
+                "value": connection.value,
+                "secrets": connection.secrets,
+            },
         )
 
     def connection(self, name: str) -> Connection | None:
@@ -41,26 +44,6 @@ class NamedRecords(Transactions):
 
     def delete_connection(self, name: str) -> bool:
         return self._delete(connections, name)
-
-    def setting(self, name: str) -> Json | None:
-        with self._reading() as connection:
-            return connection.execute(_SELECT_SETTING, {"key": name}).scalar()
-
-    def save_setting(self, name: str, value: Json) -> None:
-        self._replace(settings, {"name": name, "value": value})
-
-    def delete_setting(self, name: str) -> bool:
-        return self._delete(settings, name)
-
-    def file(self, name: str) -> bytes | None:
-        with self._reading() as connection:
-            return connection.execute(_SELECT_FILE, {"key": name}).scalar()
-
-    def save_file(self, name: str, content: bytes) -> None:
-        self._replace(files, {"name": name, "content": content})
-
-    def delete_file(self, name: str) -> bool:
-        return self._delete(files, name)
 
     def _replace(self, table: Table, values: dict[str, Any]) -> None:
         with self._writing() as connection:

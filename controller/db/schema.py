@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from controller.db.types import CleanText, EnumText, IdText, Micros, NameTuple
-from controller.model import SavepointKind, Status
+from controller.model import ExecutionType, Missed, SavepointKind, Status
 
 # The newest revision: lets a start skip Alembic when the database is there already.
 REVISION = "0001"
@@ -51,6 +51,24 @@ flows = Table(
     Column("script", LargeBinary, nullable=False),
 )
 
+flow_files = Table(
+    "flow_files",
+    metadata,
+    Column("version", Text, ForeignKey("flows.version"), primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+# What a flow's name stands for, push by push.
+releases = Table(
+    "releases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("version", Text, ForeignKey("flows.version"), nullable=False),
+    Column("created_at", Micros, nullable=False),
+)
+
 executions = Table(
     "executions",
     metadata,
@@ -78,6 +96,12 @@ executions = Table(
     Column("last_line", Integer, nullable=False),
     Column("load_count", Integer, nullable=False),
     Column("script_load_count", Integer, nullable=False),
+    Column("type", EnumText(ExecutionType), nullable=False),
+    Column("parent_id", IdText, ForeignKey("executions.id", ondelete="SET NULL"), index=True),
+    Column("depth", Integer, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("error_type", Text, nullable=False),
     Column("log_count", BigInteger, nullable=False, default=0),
     Index(None, "created_at", "id"),
 )
@@ -169,6 +193,7 @@ connections = Table(
     Column("name", Text, primary_key=True),
     Column("connector_type", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
+    Column("secrets", LargeBinary, nullable=False),
 )
 
 settings = Table(
@@ -176,6 +201,9 @@ settings = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("modified_at", Micros, nullable=False),
 )
 
 files = Table(
@@ -183,4 +211,82 @@ files = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("content", LargeBinary, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("modified_at", Micros, nullable=False),
+)
+
+# A lock outlives its holder, and so no foreign key leads there.
+locks = Table(
+    "locks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("execution_id", IdText, nullable=False),
+    Column("call_branch", Integer, nullable=False),
+    Column("call_seq", BigInteger, nullable=False),
+    Column("acquired_at", Micros, nullable=False),
+    Column("handed_by", Text, nullable=False),
+)
+
+# Calls that wait for a lock, first come first served by ordinal, or for the answer to a message. They stay when the
+# controller ends, so that a wait goes on with its place and its timeout.
+waits = Table(
+    "waits",
+    metadata,
+    Column("ordinal", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    _owner(),
+    Column("call_branch", Integer, nullable=False),
+    Column("call_seq", BigInteger, nullable=False),
+    Column("since", Micros, nullable=False),
+    UniqueConstraint("kind", "subject", "execution_id"),
+    Index(None, "execution_id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", IdText, primary_key=True),
+    Column("execution_id", IdText, nullable=False, index=True),
+    Column("subject", CleanText, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("origin", Text, nullable=False, unique=True),
+    Column("response", LargeBinary),
+    Column("answered_at", Micros),
+    Column("answered_by", Text, nullable=False),
+    Index(None, "created_at", "id"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("flow_name", Text, nullable=False),
+    Column("script", Text, nullable=False),
+    Column("input_value", LargeBinary, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("interval_s", BigInteger, nullable=False),
+    Column("missed", EnumText(Missed), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Micros, nullable=False),
+    Column("next_run_at", Micros),
+    Column("starting_at", Micros),
+    Column("last_run_at", Micros),
+    Column("last_execution_id", IdText, nullable=False),
+    Column("last_error", CleanText, nullable=False),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("flow_name", Text, nullable=False),
+    Column("script", Text, nullable=False),
+    Column("key_hash", Text, nullable=False),
+    Column("synchronous", Boolean, nullable=False),
+    Column("timeout_s", Integer, nullable=False),
+    Column("created_at", Micros, nullable=False),
 )

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from controller import errors
 from controller.live import Live
-from controller.model import Call, Outcome
-from controller.values import MAX_NAME_CHARACTERS
+from controller.model import Call, Filter, Outcome
+from controller.values import MAX_NAME_CHARACTERS, finite_number
+
+# Of the core's errors, those that a flow has an exception for; all others are InternalError there.
+FLOW_ERRORS: Mapping[type[errors.FlowsnapError], str] = {
+    errors.NotFound: "ResourceNotFoundError",
+    errors.InvalidArgument: "InvalidInputError",
+    errors.PermissionDenied: "PermissionDenied",
+}
 
 
 class CallFailed(Exception):
@@ -51,6 +59,34 @@ class FlowCall:
         if not 1 <= len(value) <= MAX_NAME_CHARACTERS or not value.isprintable():
             raise self.invalid(f"the name {value[:300]!r} has to be 1 to {MAX_NAME_CHARACTERS} printable characters")
         return value
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        value = self.args.get(name, default)
+        if not isinstance(value, bool):
+            raise self.invalid(f"{name!r} has to be True or False, not {value!r}")
+        return value
+
+    def seconds(self, name: str) -> float | None:
+        """At least 0; None where it is absent."""
+        value = self.args.get(name)
+        if value is None:
+            return None
+        seconds = finite_number(value)
+        if seconds is None or seconds < 0:
+            raise self.invalid(f"{name!r} has to be a number of seconds of at least 0, not {value!r}")
+        return seconds
+
+    def filter(self, name: str = "filter") -> Filter | None:
+        """{"field", "op", "value"}, op being "eq" when it is left out; None where it is absent."""
+        if self.args.get(name) is None:
+            return None
+        given = self.mapping(name)
+        if unknown := sorted(given.keys() - {"field", "op", "value"}):
+            raise self.invalid(f"the {name} has an unknown key {unknown[0]!r}; it takes field, op and value")
+        field, op = given.get("field"), given.get("op", "eq")
+        if not isinstance(field, str) or not isinstance(op, str) or "value" not in given:
+            raise self.invalid(f"the {name} has to be {{'field': name, 'op': 'eq', 'value': ...}}")
+        return Filter(field, op, given["value"])
 
     def mapping(self, name: str) -> dict[str, Any]:
         value = self.argument(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.endings import Endings
 from controller.errors import FlowsnapError
 from controller.flow_calls.call import CallFailed, FlowCall, Handler
+from controller.flow_calls.savepoints import selector_of
 from controller.loads import Loads, Request
 from controller.model import Outcome, SavepointKind, Status
 from controller.ports import Database
@@ -42,7 +43,7 @@ class DumpCalls:
 
     async def load_dump(self, call: FlowCall) -> Outcome:
         """Waits until the load has taken this very call away; returns only when it failed, with its words."""
-        selector, max_times = self._selector(call), self._max_times(call)
+        selector, max_times = selector_of(call), self._max_times(call)
         services = self._services
         execution = await services.execution(call.execution_id)
         try:
@@ -69,14 +70,6 @@ class DumpCalls:
         except FlowsnapError as error:
             raise CallFailed("SavepointError", f"load_dump: {error}") from error
         return Outcome(halt=True)
-
-    def _selector(self, call: FlowCall) -> Selector:
-        by, selector = call.text("by", default="id"), call.argument("selector")
-        if by == "id" and isinstance(selector, int) and not isinstance(selector, bool):
-            return Selector(str(selector), "id")
-        if by not in {"id", "name"} or not isinstance(selector, str):
-            raise call.invalid("by is 'id', with a number or an id, or 'name', with a name")
-        return Selector(selector, "id" if by == "id" else "name")
 
     def _max_times(self, call: FlowCall) -> int | None:
         value = call.args.get("max_times")

@@ -1,4 +1,4 @@
-"""get, save, set_output, log: an execution's fields and its output value."""
+"""get, save, set_output, log: fields of executions, and the output value of the one that calls."""
 
 from __future__ import annotations
 
@@ -7,31 +7,41 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from controller.flow_calls.call import CallFailed, FlowCall, Handler
-from controller.model import Execution, LogLine
+from controller.flow_calls.call import FlowCall, Handler
+from controller.model import Execution, ExecutionType, LogLine
 from controller.ports import Database
+from controller.redaction import mask
 from controller.services import Services
-from controller.values import packed, parsed
+from controller.values import checked_name, packed, parsed
 
 # Each savepoint keeps the output value of its moment, so what log() adds to it has to stay small; the log itself is
 # never cut.
 LOGGING_ENTRIES = 200
 # More than the threads of a flow that stand in a call at once.
 _OPEN_CALLS = 64
-_SAVED_FIELDS = frozenset({"message", "output_value"})
+_SAVED_FIELDS = frozenset({"message", "name", "output_value"})
+# Of another execution: what it answers is its own business, what it is given is settled once it was started.
+_SAVED_OF_OTHERS = frozenset({"message", "name"})
+_SAVED_OF_HELD = frozenset({"input_value", "message", "name"})
 
 
 def _time(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()
 
 
+def shown_input(execution: Execution) -> Any:
+    """What it was given; of a connector's call without the secrets that stand in it."""
+    value = parsed(execution.input_value)
+    return mask(value) if execution.type is ExecutionType.TASK else value
+
+
 _FIELDS: Mapping[str, Callable[[Execution], Any]] = {
     "id": lambda execution: execution.id,
     "name": lambda execution: execution.name,
-    "type": lambda _: "EXECUTION",
+    "type": lambda execution: execution.type.value,
     "status": lambda execution: execution.status.value,
     "message": lambda execution: execution.message,
-    "input_value": lambda execution: parsed(execution.input_value),
+    "input_value": shown_input,
     "output_value": lambda execution: parsed(execution.output_value),
     "created_at": lambda execution: _time(execution.created_at),
     "started_at": lambda execution: _time(execution.started_at),
@@ -39,6 +49,7 @@ _FIELDS: Mapping[str, Callable[[Execution], Any]] = {
     "flow_name": lambda execution: execution.flow_name,
     "flow_version": lambda execution: execution.flow_version,
     "container_image": lambda execution: execution.container_image,
+    "parent_id": lambda execution: execution.parent_id,
     "branch": lambda execution: execution.branch,
     "load_count": lambda execution: execution.load_count,
 }
@@ -50,32 +61,45 @@ def fields_of(execution: Execution) -> dict[str, Any]:
 
 
 class FieldCalls:
-    """Reads and writes the record of the execution that calls."""
+    """Reads and writes records: of the execution that calls, and of those that it names by id."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def handlers(self) -> dict[str, Handler]:
-        return {"get": self.get, "save": self.save, "set_output": self.set_output, "log": self.log}
+        return {"get": self.get, "load": self.get, "save": self.save, "set_output": self.set_output, "log": self.log}
 
     async def get(self, call: FlowCall) -> dict[str, Any]:
         names = call.items("fields") or list(_FIELDS)
         unknown = [name for name in names if not isinstance(name, str) or name not in _FIELDS]
         if unknown:
             raise call.invalid(f"there is no field {unknown[0]!r}; there are {', '.join(_FIELDS)}")
-        execution = await self._services.execution(call.execution_id)
+        execution = await self._services.execution(call.text("execution", default=call.execution_id))
         return {name: _FIELDS[name](execution) for name in names}
 
     async def save(self, call: FlowCall) -> None:
-        fields = call.mapping("fields")
-        if unknown := sorted(fields.keys() - _SAVED_FIELDS):
-            raise call.invalid(f"the field {unknown[0]!r} can't be saved; only {', '.join(sorted(_SAVED_FIELDS))} can")
+        services, fields = self._services, call.mapping("fields")
+        execution_id = call.text("execution", default=call.execution_id)
+        allowed = _SAVED_FIELDS
+        if execution_id != call.execution_id:
+            execution = await services.execution(execution_id)
+            allowed = _SAVED_OF_HELD if execution.held else _SAVED_OF_OTHERS
+        if unknown := sorted(fields.keys() - allowed):
+            raise call.invalid(f"the field {unknown[0]!r} can't be saved; only {', '.join(sorted(allowed))} can")
         message = call_text(call, fields["message"]) if "message" in fields else None
+        name = None
+        if "name" in fields:
+            name = checked_name(call_text(call, fields["name"], "name"), "save: the execution's name")
         if "output_value" in fields:
             await self._change_output(call, lambda _: fields["output_value"])
-        if message is not None:
-            await self._services.db(Database.set_fields, call.execution_id, message=message)
-        self._services.changes.notify(call.execution_id)
+        await services.db(
+            Database.set_fields,
+            execution_id,
+            message=message,
+            name=name,
+            input_value=packed(fields["input_value"]) if "input_value" in fields else None,
+        )
+        services.changes.notify(execution_id)
 
     async def set_output(self, call: FlowCall) -> None:
         items = call.mapping("items")
@@ -127,9 +151,9 @@ class FieldCalls:
             live.output = (changed,)
 
 
-def call_text(call: FlowCall, value: object) -> str:
+def call_text(call: FlowCall, value: object, what: str = "message") -> str:
     if not isinstance(value, str):
-        raise CallFailed("InvalidInputError", f"{call.call.name}: 'message' has to be text, not {type(value).__name__}")
+        raise call.invalid(f"{what!r} has to be text, not {type(value).__name__}")
     return value
 
 

@@ -1,26 +1,40 @@
-"""success, error, sleep: how an execution ends and how it waits."""
+"""success, error, cancel, pause, resume, sleep: how an execution ends and how it waits."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
+from controller.cancels import Cancels
 from controller.endings import Endings
+from controller.errors import FailedPrecondition
 from controller.flow_calls.call import FlowCall, Handler
 from controller.model import Outcome, Status
-from controller.ports import Database
+from controller.pauses import Pauses
 from controller.services import Services
 from controller.values import finite_number
+from controller.waits import waiting
 
 
 class LifecycleCalls:
-    """Calls that change the status of the execution that calls."""
+    """Calls that change the status of the execution that calls, or of one that it names."""
 
-    def __init__(self, services: Services, endings: Endings) -> None:
+    def __init__(self, services: Services, endings: Endings, pauses: Pauses, cancels: Cancels) -> None:
         self._services = services
         self._endings = endings
+        self._pauses = pauses
+        self._cancels = cancels
 
     def handlers(self) -> dict[str, Handler]:
-        return {"success": self.success, "error": self.error, "sleep": self.sleep}
+        return {
+            "success": self.success,
+            "error": self.error,
+            "cancel": self.cancel,
+            "pause": self.pause,
+            "resume": self.resume,
+            "sleep": self.sleep,
+            "sleep_until": self.sleep_until,
+        }
 
     async def success(self, call: FlowCall) -> Outcome:
         return await self._end(call, Status.ENDED_SUCCESS)
@@ -28,25 +42,71 @@ class LifecycleCalls:
     async def error(self, call: FlowCall) -> Outcome:
         return await self._end(call, Status.ENDED_ERROR)
 
+    async def cancel(self, call: FlowCall) -> Outcome | None:
+        """Of itself it has the savepoint of this call; another one gets a last savepoint, and may have ended."""
+        services, execution_id = self._services, call.text("execution", default=call.execution_id)
+        if execution_id != call.execution_id:
+            try:
+                await self._cancels.cancel(execution_id, call.text("message", default=""))
+            except FailedPrecondition:
+                if not (await services.execution(execution_id)).status.ended:
+                    raise
+            return None
+        outcome = await self._end(call, Status.ENDED_CANCELLED)
+        if outcome.end:
+            execution = await services.execution(execution_id)
+            services.background(self._cancels.cancel_children(execution), f"cancel of the children of {execution_id}")
+        return outcome
+
+    async def pause(self, call: FlowCall) -> None:
+        """Of itself: returns when someone has resumed it."""
+        services, execution_id = self._services, call.text("execution", default=call.execution_id)
+        if execution_id != call.execution_id:
+            await self._pauses.pause(execution_id)
+            return
+        with services.changes.watch(execution_id) as changed:
+            try:
+                await self._pauses.pause(execution_id, branch=call.call.key.branch)
+            except FailedPrecondition:
+                # Somebody else paused it in the same moment, or before its controller was started anew.
+                if not await self._is_paused(execution_id):
+                    raise
+            changed.clear()
+            while await self._is_paused(execution_id):
+                await changed.wait()
+                changed.clear()
+
+    async def resume(self, call: FlowCall) -> None:
+        await self._pauses.resume(call.text("execution"))
+
     async def sleep(self, call: FlowCall) -> None:
         seconds = finite_number(call.argument("seconds"))
         if seconds is None or seconds < 0:
             raise call.invalid(f"the seconds have to be a number of at least 0, not {call.args['seconds']!r}")
-        live, execution_id = call.live, call.execution_id
-        mine = live.calls[call.call.key]
-        mine.sleeping = True
-        try:
-            await self._set_status(execution_id, Status.RUNNING, Status.SLEEPING)
+        async with waiting(self._services, call, Status.SLEEPING):
             await asyncio.sleep(seconds)
-        finally:
-            mine.sleeping = False
-        if not live.sleeping:
-            await self._set_status(execution_id, Status.SLEEPING, Status.RUNNING)
 
-    async def _set_status(self, execution_id: str, expected: Status, status: Status) -> None:
-        """Does nothing when it is another by now: paused, or ended."""
-        if await self._services.db(Database.set_status, execution_id, (expected,), status):
-            self._services.changes.notify(execution_id)
+    async def sleep_until(self, call: FlowCall) -> None:
+        """A time that has passed is not waited for."""
+        time = self._time(call)
+        async with waiting(self._services, call, Status.SLEEPING):
+            await asyncio.sleep(max(0.0, (time - self._services.clock.now()).total_seconds()))
+
+    def _time(self, call: FlowCall) -> datetime:
+        """Seconds since 1970, or ISO 8601; a time without zone is in UTC."""
+        given = call.argument("time")
+        try:
+            if (seconds := finite_number(given)) is not None:
+                return datetime.fromtimestamp(seconds, UTC)
+            time = datetime.fromisoformat(given)
+        except (TypeError, ValueError, OverflowError, OSError) as error:
+            raise call.invalid(
+                f"the time has to be seconds since 1970, a datetime or ISO 8601 text, not {given!r}: {error}"
+            ) from error
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+    async def _is_paused(self, execution_id: str) -> bool:
+        return (await self._services.execution(execution_id)).status is Status.PAUSED
 
     async def _end(self, call: FlowCall, status: Status) -> Outcome:
         message = call.text("message", default="")

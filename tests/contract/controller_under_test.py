@@ -103,6 +103,7 @@ class ControllerUnderTest:
         self._channel = aio.insecure_channel(f"unix:{config.control_socket}", options=options)
         self.executions = control_pb2_grpc.ExecutionServiceStub(self._channel)
         self.savepoints = control_pb2_grpc.SavepointServiceStub(self._channel)
+        self.flows = control_pb2_grpc.FlowServiceStub(self._channel)
         self.connections = control_pb2_grpc.ConnectionServiceStub(self._channel)
         self.system = control_pb2_grpc.SystemServiceStub(self._channel)
 

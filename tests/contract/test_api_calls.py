@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -34,19 +34,26 @@ class CountingConnector:
         return inputs
 
     def __init__(self) -> None:
-        self.inputs: list[dict[str, Any]] = []
+        self.seen: list[dict[str, Any]] = []
         self.called = asyncio.Event()
         self.may_end = asyncio.Event()
         self.may_end.set()
         self.fails = False
 
-    async def call(self, inputs: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
-        self.inputs.append({**inputs, "key": idempotency_key})
+    summary = "counts"
+    inputs: ClassVar[Any] = {}
+    probe: ClassVar[Any] = {}
+
+    def check(self, value: Any) -> None:
+        """Takes anything."""
+
+    async def call(self, inputs: dict[str, Any], *, idempotency_key: str, secret: Any = ()) -> dict[str, Any]:
+        self.seen.append({**inputs, "key": idempotency_key})
         self.called.set()
         await self.may_end.wait()
         if self.fails:
             raise Refused
-        return {"result": len(self.inputs)}
+        return {"result": len(self.seen)}
 
 
 class FullStore:
@@ -91,7 +98,7 @@ async def test_call_is_carried_out_once_when_it_is_repeated(
     connector.may_end.set()
     assert (await second)["output_value"] == {"result": 1}
     assert (await agent._carry_out(call))["output_value"] == {"result": 1}
-    assert len(connector.inputs) == 1
+    assert len(connector.seen) == 1
 
 
 async def test_connection_value_is_overlaid_with_the_calls_inputs(
@@ -104,8 +111,8 @@ async def test_connection_value_is_overlaid_with_the_calls_inputs(
     _, agent = await controller.run()
     result = await agent.call("connect", connection="db", inputs={"table": "mine"})
     assert (result["status"], result["output_value"]) == ("ENDED_SUCCESS", {"result": 1})
-    assert connector.inputs[0]["user"] == "u"
-    assert connector.inputs[0]["table"] == "mine"
+    assert connector.seen[0]["user"] == "u"
+    assert connector.seen[0]["table"] == "mine"
     listed = await controller.connections.ListConnections(pb.ListConnectionsRequest())
     assert b"geheim" not in listed.SerializeToString()
     await controller.connections.DeleteConnection(pb.DeleteConnectionRequest(name="db"))

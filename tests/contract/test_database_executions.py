@@ -188,7 +188,9 @@ def test_deleting_says_whether_there_was_one_when_called_twice(database: SqlData
     database.save_connection(Connection("x", "REST", b"{}"))
     database.save_setting("x", b"1")
     database.save_file("x", b"1")
-    for delete in (database.delete_connection, database.delete_setting, database.delete_file):
+    for delete in (database.delete_connection, database.delete_file):
         assert delete("x")
         assert not delete("x")
+    assert database.delete_setting("x").done
+    assert not database.delete_setting("x").done
     assert (database.connection("x"), database.setting("x"), database.file("x")) == (None, None, None)

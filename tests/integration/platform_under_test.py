@@ -40,6 +40,9 @@ class Platform:
         self.data_dir = data_dir
         image = os.environ.get("FLOWSNAP_TEST_IMAGE")
         self._options = (*options, "--image", image) if image else options
+        if "--http-listen" not in options:
+            # Several run at the same time.
+            self._options += ("--http-listen", "off")
         self.process: subprocess.Popen[bytes] | None = None
 
     # --- the controller's life
@@ -62,6 +65,7 @@ class Platform:
         )
         self.executions = control_pb2_grpc.ExecutionServiceStub(self.channel)
         self.savepoint_service = control_pb2_grpc.SavepointServiceStub(self.channel)
+        self.flows = control_pb2_grpc.FlowServiceStub(self.channel)
         self.connections = control_pb2_grpc.ConnectionServiceStub(self.channel)
         self.system = control_pb2_grpc.SystemServiceStub(self.channel)
         deadline = time.monotonic() + _START_S
@@ -106,6 +110,15 @@ class Platform:
             script=textwrap.dedent(script), flow_name=file_name, input_value_json=json.dumps(value).encode(), **fields
         )
         return self.executions.CreateExecution(request, timeout=30).execution.id
+
+    def push(self, name: str, script: str, **files: str) -> types_pb2.Flow:
+        """Make it the newest version of a flow; files are modules beside it."""
+        modules = [
+            types_pb2.FlowFile(path=f"{module}.py", content=textwrap.dedent(text).encode())
+            for module, text in files.items()
+        ]
+        request = pb.PushFlowRequest(name=name, script=textwrap.dedent(script), files=modules)
+        return self.flows.PushFlow(request, timeout=10).flow
 
     def get(self, execution: str) -> types_pb2.Execution:
         return self.executions.GetExecution(pb.GetExecutionRequest(execution=execution), timeout=10).execution

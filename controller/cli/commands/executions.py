@@ -14,7 +14,7 @@ from controller.cli.options import ExecutionArgument, OutputOption
 from controller.cli.printer import Column, Output, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flowsnap.v1 import types_pb2
 
@@ -35,6 +35,9 @@ def ls(
     flow: Annotated[str, typer.Option("--flow", help="Only of the flow with this file name.")] = "",
     limit: Annotated[int, typer.Option("--limit", help="How many at most.")] = 50,
     all_: Annotated[bool, typer.Option("--all", "-a", help="As many as there are.")] = False,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Each below the one that started it, with the calls of connectors.")
+    ] = False,
     output: OutputOption = Output.table,
 ) -> None:
     """List executions, newest first."""
@@ -56,13 +59,17 @@ def ls(
                     flow_name=flow,
                     page_size=MAX_PAGE if all_ else min(MAX_PAGE, limit - len(found)),
                     page_token=page_token,
+                    with_tasks=tree,
                 ),
             )
             found += response.executions
             page_token = response.next_page_token
             if not page_token or (not all_ and len(found) >= limit):
                 break
-    printer.emit(output, {"executions": [records.record(one) for one in found]}, lambda: _table(found))
+    depths = {one.id: 0 for one in found}
+    if tree:
+        found, depths = _as_tree(found)
+    printer.emit(output, {"executions": [records.record(one) for one in found]}, lambda: _table(found, depths))
     if page_token:
         say(f"There are more than these {len(found)}: see them with --all or a greater --limit.")
 
@@ -74,7 +81,7 @@ def show(
     script: Annotated[bool, typer.Option("--script", help="Print the flow's text as this execution runs it.")] = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Show one execution: status, message, input, output."""
+    """Show one execution: status, message, input, output, and what it started."""
     from flowsnap.v1 import control_pb2
 
     from controller.cli.client import connect
@@ -82,13 +89,15 @@ def show(
     with connect(options.config(ctx)) as client:
         response = client.call(client.executions.GetExecution, control_pb2.GetExecutionRequest(execution=execution))
     if script and output is Output.table:
-        printer.result(response.script.removesuffix("\n"))
+        printer.texts(response.script, records.flow_files(response.files))
         return
-    printer.emit(
-        output,
-        {**records.record(response.execution), "script": response.script},
-        lambda: _fields(response.execution),
-    )
+    document = {
+        **records.record(response.execution),
+        "script": response.script,
+        "files": records.flow_files(response.files),
+        "children": [records.record(child) for child in response.children],
+    }
+    printer.emit(output, document, lambda: _fields(response.execution, response.children))
 
 
 @app.command()
@@ -236,7 +245,25 @@ def _changed(output: Output, execution: types_pb2.Execution) -> None:
     )
 
 
-def _table(executions: Sequence[types_pb2.Execution]) -> None:
+def _as_tree(executions: Sequence[types_pb2.Execution]) -> tuple[list[types_pb2.Execution], dict[str, int]]:
+    """Newest first, children behind their parent in the order of their start; with how deep each stands."""
+    listed = {one.id for one in executions}
+    children: dict[str, list[types_pb2.Execution]] = {}
+    for one in reversed(executions):
+        children.setdefault(one.parent_id if one.parent_id in listed else "", []).append(one)
+    depths: dict[str, int] = {}
+    ordered: list[types_pb2.Execution] = []
+    # A stack and no recursion: the newest root is taken last from the reversed list.
+    left = [(one, 0) for one in children.get("", ())]
+    while left:
+        one, depth = left.pop()
+        depths[one.id] = depth
+        ordered.append(one)
+        left += [(child, depth + 1) for child in reversed(children.get(one.id, []))]
+    return ordered, depths
+
+
+def _table(executions: Sequence[types_pb2.Execution], depths: Mapping[str, int]) -> None:
     columns = (
         Column("ID"),
         Column("NAME", flexible=True),
@@ -250,7 +277,7 @@ def _table(executions: Sequence[types_pb2.Execution]) -> None:
     rows = [
         (
             one.id,
-            one.name,
+            f"{'  ' * (depths[one.id] - 1)}└ {one.name}" if depths[one.id] else one.name,
             records.status(one),
             one.flow_name,
             units.ago(records.moment(one, "created_at")),
@@ -263,13 +290,14 @@ def _table(executions: Sequence[types_pb2.Execution]) -> None:
     printer.table(columns, rows)
 
 
-def _fields(execution: types_pb2.Execution) -> None:
+def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Execution]) -> None:
     pairs = [
         ("Id", execution.id),
         ("Name", execution.name),
         ("Status", records.status(execution)),
         ("Message", execution.message.strip()),
         ("Flow", f"{execution.flow_name} (version {execution.flow_version[:12]})"),
+        ("Parent", execution.parent_id),
         ("Image", execution.container_image),
     ]
     for label, field in (("Created", "created_at"), ("Started", "started_at"), ("Ended", "ended_at")):
@@ -283,6 +311,7 @@ def _fields(execution: types_pb2.Execution) -> None:
         ("Last call", f"{execution.last_call} {records.place(execution.last_file, execution.last_line)}".strip()),
         ("Input", _pretty(execution.input_value_json)),
         ("Output", _pretty(execution.output_value_json)),
+        ("Children", "\n".join(f"{one.id}  {records.status(one)}  {one.name}" for one in children)),
     ]
     printer.fields(pairs)
 

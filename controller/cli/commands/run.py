@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from controller.cli import inputs, options, printer, records, units
+from controller.cli import inputs, options, printer, records, sources, units
+from controller.cli.completion import complete_flow
 from controller.cli.errors import usage_error
 from controller.cli.options import OutputOption
 from controller.cli.printer import Output, say
@@ -17,10 +19,32 @@ app = options.new_app()
 _INT32_MAX = 2**31 - 1
 
 
-@app.command()
+_COMMAND = "flowsnap.command"
+
+
+class _RunCommand(TyperCommand):
+    """Takes what stands behind -- as a command, which has options of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+@app.command(cls=_RunCommand)
 def run(
     ctx: typer.Context,
-    flow: Annotated[Path, typer.Argument(metavar="FLOW.py", show_default=False, help="The script's file.")],
+    flow: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FLOW.py|FOLDER/|NAME|-- COMMAND...",
+            show_default=False,
+            autocompletion=complete_flow,
+            help="A script's file, a folder (with a slash), a pushed flow, or behind -- a command.",
+        ),
+    ] = None,
     input_: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,26 +69,32 @@ def run(
     ] = 0,
     output: OutputOption = Output.table,
 ) -> None:
-    """Run a script as an execution in a container of its own. Prints its id."""
+    """Run a script as an execution in a container of its own. Prints its id.
+
+    Any other program runs as a command: `snapctl run -- bash backup.sh`; the script's file is sent along.
+    """
     if not 0 <= pids <= _INT32_MAX:
         raise usage_error(f"--pids {pids} is no limit: give a number from 1 on, or leave it out for the default")
     memory_limit_bytes = units.parse_size(memory) if memory else 0
-    script = inputs.read_flow(flow)
+    pushed, source = _source(ctx, flow)
     value = inputs.input_value(input_ or [], input_file)
 
-    from flowsnap.v1 import control_pb2
+    from flowsnap.v1 import control_pb2, types_pb2
 
     from controller.cli.client import connect
     from controller.cli.follow import LogPrinter, follow_log, how_it_ended
     from controller.cli.progress import waiting
 
     with connect(options.config(ctx)) as client:
-        with waiting(f"Starting {flow.name}"):
+        with waiting(f"Starting {pushed or source.name}"):
             execution = client.call(
                 client.executions.CreateExecution,
                 control_pb2.CreateExecutionRequest(
-                    script=script,
-                    flow_name=flow.name,
+                    flow=pushed,
+                    script=source.script,
+                    flow_name=source.name,
+                    script_file=source.script_file,
+                    files=[types_pb2.FlowFile(path=path, content=text) for path, text in source.files.items()],
                     input_value_json=value,
                     name=name,
                     container_image=image,
@@ -79,3 +109,18 @@ def run(
     printer.emit(output, records.record(execution), lambda: printer.result(execution.id))
     if output is Output.table:
         say(f"Started {execution.name}: follow it with `snapctl logs -f {execution.name}`")
+
+
+def _source(ctx: typer.Context, flow: str | None) -> tuple[str, sources.Source]:
+    """The name of a pushed flow, or what is sent in its place."""
+    command = ctx.meta.get(_COMMAND)
+    if command is not None:
+        if flow is not None:
+            raise usage_error(f"{flow!r} stands before a command: give a flow, or a command behind --")
+        return "", sources.from_command(command)
+    if flow is None:
+        raise usage_error("there is nothing to run: name a script's file, a pushed flow, or a command behind --")
+    path = Path(flow)
+    if path.is_file() or "/" in flow or path.suffix == ".py":
+        return "", sources.from_path(path)
+    return flow, sources.Source("", "", "")

@@ -105,21 +105,27 @@ class StartFlow(_message.Message):
     SCRIPT_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     EXECUTION_JSON_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     script: _builtins.str
     file_name: _builtins.str
     """File name that tracebacks and savepoints show."""
     execution_json: _builtins.bytes
     """The execution's fields as this.get() shows them at first: a JSON object."""
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.FlowFile]:
+        """Written beside the script, where it can import them."""
+
     def __init__(
         self,
         *,
         script: _builtins.str = ...,
         file_name: _builtins.str = ...,
         execution_json: _builtins.bytes = ...,
+        files: _abc.Iterable[_types_pb2.FlowFile] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_json", b"execution_json", "file_name", b"file_name", "script", b"script"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_json", b"execution_json", "file_name", b"file_name", "files", b"files", "script", b"script"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -133,7 +133,7 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelExecution(self, request, context):
-        """Takes a last savepoint and ends the execution with ENDED_CANCELLED; it can still be loaded.
+        """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -696,6 +696,212 @@ class SavepointService:
             _registered_method=True)
 
 
+class FlowServiceStub:
+    """Missing associated documentation comment in .proto file."""
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PushFlow = channel.unary_unary(
+                '/flowsnap.v1.FlowService/PushFlow',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.PushFlowRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.PushFlowResponse.FromString,
+                _registered_method=True)
+        self.GetFlow = channel.unary_unary(
+                '/flowsnap.v1.FlowService/GetFlow',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.GetFlowRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.GetFlowResponse.FromString,
+                _registered_method=True)
+        self.ListFlows = channel.unary_unary(
+                '/flowsnap.v1.FlowService/ListFlows',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.ListFlowsRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.ListFlowsResponse.FromString,
+                _registered_method=True)
+        self.DeleteFlow = channel.unary_unary(
+                '/flowsnap.v1.FlowService/DeleteFlow',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteFlowRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.DeleteFlowResponse.FromString,
+                _registered_method=True)
+
+
+class FlowServiceServicer:
+    """Missing associated documentation comment in .proto file."""
+
+    def PushFlow(self, request, context):
+        """Makes a script with its helper files the newest version of a name. Pushing what is the newest already changes
+        nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFlow(self, request, context):
+        """One version with its text.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFlows(self, request, context):
+        """The newest version of each name, or all versions of one name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFlow(self, request, context):
+        """Forgets the name; executions keep what they run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_FlowServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PushFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.PushFlow,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.PushFlowRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.PushFlowResponse.SerializeToString,
+            ),
+            'GetFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFlow,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.GetFlowRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.GetFlowResponse.SerializeToString,
+            ),
+            'ListFlows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFlows,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.ListFlowsRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.ListFlowsResponse.SerializeToString,
+            ),
+            'DeleteFlow': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFlow,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.DeleteFlowRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteFlowResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'flowsnap.v1.FlowService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('flowsnap.v1.FlowService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class FlowService:
+    """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def PushFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.FlowService/PushFlow',
+            flowsnap_dot_v1_dot_control__pb2.PushFlowRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.PushFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.FlowService/GetFlow',
+            flowsnap_dot_v1_dot_control__pb2.GetFlowRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.GetFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFlows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.FlowService/ListFlows',
+            flowsnap_dot_v1_dot_control__pb2.ListFlowsRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.ListFlowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFlow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.FlowService/DeleteFlow',
+            flowsnap_dot_v1_dot_control__pb2.DeleteFlowRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.DeleteFlowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class ConnectionServiceStub:
     """Missing associated documentation comment in .proto file."""
 
@@ -715,10 +921,30 @@ class ConnectionServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.ListConnectionsRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.ListConnectionsResponse.FromString,
                 _registered_method=True)
+        self.GetConnection = channel.unary_unary(
+                '/flowsnap.v1.ConnectionService/GetConnection',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.GetConnectionRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.GetConnectionResponse.FromString,
+                _registered_method=True)
         self.DeleteConnection = channel.unary_unary(
                 '/flowsnap.v1.ConnectionService/DeleteConnection',
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteConnectionRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.DeleteConnectionResponse.FromString,
+                _registered_method=True)
+        self.TestConnection = channel.unary_unary(
+                '/flowsnap.v1.ConnectionService/TestConnection',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.TestConnectionRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.TestConnectionResponse.FromString,
+                _registered_method=True)
+        self.ListConnectorTypes = channel.unary_unary(
+                '/flowsnap.v1.ConnectionService/ListConnectorTypes',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.ListConnectorTypesRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.ListConnectorTypesResponse.FromString,
+                _registered_method=True)
+        self.RotateSecretsKey = channel.unary_unary(
+                '/flowsnap.v1.ConnectionService/RotateSecretsKey',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.RotateSecretsKeyRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.RotateSecretsKeyResponse.FromString,
                 _registered_method=True)
 
 
@@ -738,8 +964,36 @@ class ConnectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConnection(self, request, context):
+        """With its secrets masked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteConnection(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestConnection(self, request, context):
+        """Makes a harmless call through it; FAILED_PRECONDITION with the words of what refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConnectorTypes(self, request, context):
+        """What connections can be of, plug-ins included, with the inputs of each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSecretsKey(self, request, context):
+        """Encrypts the secrets of all connections under a new key.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -757,10 +1011,30 @@ def add_ConnectionServiceServicer_to_server(servicer, server):
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.ListConnectionsRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.ListConnectionsResponse.SerializeToString,
             ),
+            'GetConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConnection,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.GetConnectionRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.GetConnectionResponse.SerializeToString,
+            ),
             'DeleteConnection': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteConnection,
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.DeleteConnectionRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteConnectionResponse.SerializeToString,
+            ),
+            'TestConnection': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestConnection,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.TestConnectionRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.TestConnectionResponse.SerializeToString,
+            ),
+            'ListConnectorTypes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConnectorTypes,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.ListConnectorTypesRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.ListConnectorTypesResponse.SerializeToString,
+            ),
+            'RotateSecretsKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSecretsKey,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.RotateSecretsKeyRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.RotateSecretsKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -828,6 +1102,33 @@ class ConnectionService:
             _registered_method=True)
 
     @staticmethod
+    def GetConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.ConnectionService/GetConnection',
+            flowsnap_dot_v1_dot_control__pb2.GetConnectionRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.GetConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteConnection(request,
             target,
             options=(),
@@ -844,6 +1145,87 @@ class ConnectionService:
             '/flowsnap.v1.ConnectionService/DeleteConnection',
             flowsnap_dot_v1_dot_control__pb2.DeleteConnectionRequest.SerializeToString,
             flowsnap_dot_v1_dot_control__pb2.DeleteConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestConnection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.ConnectionService/TestConnection',
+            flowsnap_dot_v1_dot_control__pb2.TestConnectionRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.TestConnectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConnectorTypes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.ConnectionService/ListConnectorTypes',
+            flowsnap_dot_v1_dot_control__pb2.ListConnectorTypesRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.ListConnectorTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSecretsKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.ConnectionService/RotateSecretsKey',
+            flowsnap_dot_v1_dot_control__pb2.RotateSecretsKeyRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.RotateSecretsKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,7 +45,7 @@ class ExecutionServiceStub:
     """Takes a savepoint and freezes the process tree."""
     ResumeExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.ResumeExecutionRequest, _control_pb2.ResumeExecutionResponse]
     CancelExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.CancelExecutionRequest, _control_pb2.CancelExecutionResponse]
-    """Takes a last savepoint and ends the execution with ENDED_CANCELLED; it can still be loaded."""
+    """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded."""
     DeleteExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeleteExecutionRequest, _control_pb2.DeleteExecutionResponse]
     """Removes an ended execution with its savepoints and its log; with force, a running one too."""
 
@@ -66,7 +66,7 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Takes a savepoint and freezes the process tree."""
     ResumeExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.ResumeExecutionRequest, _control_pb2.ResumeExecutionResponse]  # type: ignore[assignment]
     CancelExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.CancelExecutionRequest, _control_pb2.CancelExecutionResponse]  # type: ignore[assignment]
-    """Takes a last savepoint and ends the execution with ENDED_CANCELLED; it can still be loaded."""
+    """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded."""
     DeleteExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.DeleteExecutionRequest, _control_pb2.DeleteExecutionResponse]  # type: ignore[assignment]
     """Removes an ended execution with its savepoints and its log; with force, a running one too."""
 
@@ -132,7 +132,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.CancelExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.CancelExecutionResponse, _abc.Awaitable[_control_pb2.CancelExecutionResponse]]:
-        """Takes a last savepoint and ends the execution with ENDED_CANCELLED; it can still be loaded."""
+        """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded."""
 
     @_abc_1.abstractmethod
     def DeleteExecution(
@@ -211,6 +211,73 @@ class SavepointServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_SavepointServiceServicer_to_server(servicer: SavepointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class FlowServiceStub:
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> FlowServiceAsyncStub: ...
+    PushFlow: _grpc.UnaryUnaryMultiCallable[_control_pb2.PushFlowRequest, _control_pb2.PushFlowResponse]
+    """Makes a script with its helper files the newest version of a name. Pushing what is the newest already changes
+    nothing.
+    """
+    GetFlow: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetFlowRequest, _control_pb2.GetFlowResponse]
+    """One version with its text."""
+    ListFlows: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListFlowsRequest, _control_pb2.ListFlowsResponse]
+    """The newest version of each name, or all versions of one name."""
+    DeleteFlow: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeleteFlowRequest, _control_pb2.DeleteFlowResponse]
+    """Forgets the name; executions keep what they run."""
+
+@_typing.type_check_only
+class FlowServiceAsyncStub(FlowServiceStub):
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    PushFlow: _aio.UnaryUnaryMultiCallable[_control_pb2.PushFlowRequest, _control_pb2.PushFlowResponse]  # type: ignore[assignment]
+    """Makes a script with its helper files the newest version of a name. Pushing what is the newest already changes
+    nothing.
+    """
+    GetFlow: _aio.UnaryUnaryMultiCallable[_control_pb2.GetFlowRequest, _control_pb2.GetFlowResponse]  # type: ignore[assignment]
+    """One version with its text."""
+    ListFlows: _aio.UnaryUnaryMultiCallable[_control_pb2.ListFlowsRequest, _control_pb2.ListFlowsResponse]  # type: ignore[assignment]
+    """The newest version of each name, or all versions of one name."""
+    DeleteFlow: _aio.UnaryUnaryMultiCallable[_control_pb2.DeleteFlowRequest, _control_pb2.DeleteFlowResponse]  # type: ignore[assignment]
+    """Forgets the name; executions keep what they run."""
+
+class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def PushFlow(
+        self,
+        request: _control_pb2.PushFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.PushFlowResponse, _abc.Awaitable[_control_pb2.PushFlowResponse]]:
+        """Makes a script with its helper files the newest version of a name. Pushing what is the newest already changes
+        nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def GetFlow(
+        self,
+        request: _control_pb2.GetFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetFlowResponse, _abc.Awaitable[_control_pb2.GetFlowResponse]]:
+        """One version with its text."""
+
+    @_abc_1.abstractmethod
+    def ListFlows(
+        self,
+        request: _control_pb2.ListFlowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListFlowsResponse, _abc.Awaitable[_control_pb2.ListFlowsResponse]]:
+        """The newest version of each name, or all versions of one name."""
+
+    @_abc_1.abstractmethod
+    def DeleteFlow(
+        self,
+        request: _control_pb2.DeleteFlowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DeleteFlowResponse, _abc.Awaitable[_control_pb2.DeleteFlowResponse]]:
+        """Forgets the name; executions keep what they run."""
+
+def add_FlowServiceServicer_to_server(servicer: FlowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class ConnectionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -219,7 +286,15 @@ class ConnectionServiceStub:
     SaveConnection: _grpc.UnaryUnaryMultiCallable[_control_pb2.SaveConnectionRequest, _control_pb2.SaveConnectionResponse]
     """Creates or replaces a connection."""
     ListConnections: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListConnectionsRequest, _control_pb2.ListConnectionsResponse]
+    GetConnection: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetConnectionRequest, _control_pb2.GetConnectionResponse]
+    """With its secrets masked."""
     DeleteConnection: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeleteConnectionRequest, _control_pb2.DeleteConnectionResponse]
+    TestConnection: _grpc.UnaryUnaryMultiCallable[_control_pb2.TestConnectionRequest, _control_pb2.TestConnectionResponse]
+    """Makes a harmless call through it; FAILED_PRECONDITION with the words of what refused."""
+    ListConnectorTypes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListConnectorTypesRequest, _control_pb2.ListConnectorTypesResponse]
+    """What connections can be of, plug-ins included, with the inputs of each."""
+    RotateSecretsKey: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateSecretsKeyRequest, _control_pb2.RotateSecretsKeyResponse]
+    """Encrypts the secrets of all connections under a new key."""
 
 @_typing.type_check_only
 class ConnectionServiceAsyncStub(ConnectionServiceStub):
@@ -227,7 +302,15 @@ class ConnectionServiceAsyncStub(ConnectionServiceStub):
     SaveConnection: _aio.UnaryUnaryMultiCallable[_control_pb2.SaveConnectionRequest, _control_pb2.SaveConnectionResponse]  # type: ignore[assignment]
     """Creates or replaces a connection."""
     ListConnections: _aio.UnaryUnaryMultiCallable[_control_pb2.ListConnectionsRequest, _control_pb2.ListConnectionsResponse]  # type: ignore[assignment]
+    GetConnection: _aio.UnaryUnaryMultiCallable[_control_pb2.GetConnectionRequest, _control_pb2.GetConnectionResponse]  # type: ignore[assignment]
+    """With its secrets masked."""
     DeleteConnection: _aio.UnaryUnaryMultiCallable[_control_pb2.DeleteConnectionRequest, _control_pb2.DeleteConnectionResponse]  # type: ignore[assignment]
+    TestConnection: _aio.UnaryUnaryMultiCallable[_control_pb2.TestConnectionRequest, _control_pb2.TestConnectionResponse]  # type: ignore[assignment]
+    """Makes a harmless call through it; FAILED_PRECONDITION with the words of what refused."""
+    ListConnectorTypes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListConnectorTypesRequest, _control_pb2.ListConnectorTypesResponse]  # type: ignore[assignment]
+    """What connections can be of, plug-ins included, with the inputs of each."""
+    RotateSecretsKey: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateSecretsKeyRequest, _control_pb2.RotateSecretsKeyResponse]  # type: ignore[assignment]
+    """Encrypts the secrets of all connections under a new key."""
 
 class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -246,11 +329,43 @@ class ConnectionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_control_pb2.ListConnectionsResponse, _abc.Awaitable[_control_pb2.ListConnectionsResponse]]: ...
 
     @_abc_1.abstractmethod
+    def GetConnection(
+        self,
+        request: _control_pb2.GetConnectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetConnectionResponse, _abc.Awaitable[_control_pb2.GetConnectionResponse]]:
+        """With its secrets masked."""
+
+    @_abc_1.abstractmethod
     def DeleteConnection(
         self,
         request: _control_pb2.DeleteConnectionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.DeleteConnectionResponse, _abc.Awaitable[_control_pb2.DeleteConnectionResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TestConnection(
+        self,
+        request: _control_pb2.TestConnectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.TestConnectionResponse, _abc.Awaitable[_control_pb2.TestConnectionResponse]]:
+        """Makes a harmless call through it; FAILED_PRECONDITION with the words of what refused."""
+
+    @_abc_1.abstractmethod
+    def ListConnectorTypes(
+        self,
+        request: _control_pb2.ListConnectorTypesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListConnectorTypesResponse, _abc.Awaitable[_control_pb2.ListConnectorTypesResponse]]:
+        """What connections can be of, plug-ins included, with the inputs of each."""
+
+    @_abc_1.abstractmethod
+    def RotateSecretsKey(
+        self,
+        request: _control_pb2.RotateSecretsKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RotateSecretsKeyResponse, _abc.Awaitable[_control_pb2.RotateSecretsKeyResponse]]:
+        """Encrypts the secrets of all connections under a new key."""
 
 def add_ConnectionServiceServicer_to_server(servicer: ConnectionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

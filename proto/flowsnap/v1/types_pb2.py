@@ -25,23 +25,33 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66lowsnap/v1/types.proto\x12\x0b\x66lowsnap.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x03\n\tExecution\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.flowsnap.v1.ExecutionStatus\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x11\n\tflow_name\x18\x05 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x06 \x01(\t\x12\x18\n\x10input_value_json\x18\x07 \x01(\x0c\x12\x19\n\x11output_value_json\x18\x08 \x01(\x0c\x12\x17\n\x0f\x63ontainer_image\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x62ranch\x18\r \x01(\x05\x12\x17\n\x0fsavepoint_count\x18\x0e \x01(\x05\x12\x11\n\tlast_call\x18\x0f \x01(\t\x12\x11\n\tlast_file\x18\x10 \x01(\t\x12\x11\n\tlast_line\x18\x11 \x01(\x05\x12\x12\n\nload_count\x18\x12 \x01(\x05\"\xd1\x02\n\tSavepoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0c\n\x04name\x18\x04 \x01(\t\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.flowsnap.v1.SavepointKind\x12\x0e\n\x06\x62ranch\x18\x06 \x01(\x05\x12\x11\n\tparent_id\x18\x07 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x08 \x01(\t\x12\x0c\n\x04\x66ile\x18\t \x01(\t\x12\x0c\n\x04line\x18\n \x01(\x05\x12\x10\n\x08\x66unction\x18\x0b \x01(\t\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\traw_bytes\x18\r \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x0e \x01(\x03\x12\x11\n\tfrozen_us\x18\x0f \x01(\x03\x12\x0f\n\x07\x64ump_us\x18\x10 \x01(\x03\"a\n\x07LogLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\"F\n\nConnection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63onnector_type\x18\x02 \x01(\t\x12\x12\n\nvalue_json\x18\x03 \x01(\x0c*\x80\x03\n\x0f\x45xecutionStatus\x12 \n\x1c\x45XECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45XECUTION_STATUS_NEW\x10\x01\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x02\x12\x1d\n\x19\x45XECUTION_STATUS_SLEEPING\x10\x03\x12\x1b\n\x17\x45XECUTION_STATUS_PAUSED\x10\x04\x12\"\n\x1e\x45XECUTION_STATUS_ENDED_SUCCESS\x10\x05\x12 \n\x1c\x45XECUTION_STATUS_ENDED_ERROR\x10\x06\x12$\n EXECUTION_STATUS_ENDED_CANCELLED\x10\x07\x12\"\n\x1e\x45XECUTION_STATUS_WAITING_CHILD\x10\x08\x12$\n EXECUTION_STATUS_WAITING_MESSAGE\x10\t\x12!\n\x1d\x45XECUTION_STATUS_WAITING_LOCK\x10\n*\xbc\x01\n\rSavepointKind\x12\x1e\n\x1aSAVEPOINT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13SAVEPOINT_KIND_CALL\x10\x01\x12\x1b\n\x17SAVEPOINT_KIND_EXPLICIT\x10\x02\x12\x1b\n\x17SAVEPOINT_KIND_OPERATOR\x10\x03\x12\x1e\n\x1aSAVEPOINT_KIND_BEFORE_LOAD\x10\x04\x12\x18\n\x14SAVEPOINT_KIND_PAUSE\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66lowsnap/v1/types.proto\x12\x0b\x66lowsnap.v1\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x08\x46lowFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"e\n\x04\x46low\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x05\x12\x0f\n\x07version\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9c\x04\n\tExecution\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.flowsnap.v1.ExecutionStatus\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x11\n\tflow_name\x18\x05 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x06 \x01(\t\x12\x18\n\x10input_value_json\x18\x07 \x01(\x0c\x12\x19\n\x11output_value_json\x18\x08 \x01(\x0c\x12\x17\n\x0f\x63ontainer_image\x18\t \x01(\t\x12.\n\ncreated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x62ranch\x18\r \x01(\x05\x12\x17\n\x0fsavepoint_count\x18\x0e \x01(\x05\x12\x11\n\tlast_call\x18\x0f \x01(\t\x12\x11\n\tlast_file\x18\x10 \x01(\t\x12\x11\n\tlast_line\x18\x11 \x01(\x05\x12\x12\n\nload_count\x18\x12 \x01(\x05\x12(\n\x04type\x18\x13 \x01(\x0e\x32\x1a.flowsnap.v1.ExecutionType\x12\x11\n\tparent_id\x18\x14 \x01(\t\"\xd1\x02\n\tSavepoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x05\x12\x0c\n\x04name\x18\x04 \x01(\t\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.flowsnap.v1.SavepointKind\x12\x0e\n\x06\x62ranch\x18\x06 \x01(\x05\x12\x11\n\tparent_id\x18\x07 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x08 \x01(\t\x12\x0c\n\x04\x66ile\x18\t \x01(\t\x12\x0c\n\x04line\x18\n \x01(\x05\x12\x10\n\x08\x66unction\x18\x0b \x01(\t\x12.\n\ncreated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\traw_bytes\x18\r \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x0e \x01(\x03\x12\x11\n\tfrozen_us\x18\x0f \x01(\x03\x12\x0f\n\x07\x64ump_us\x18\x10 \x01(\x03\"a\n\x07LogLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\"\\\n\nConnection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0e\x63onnector_type\x18\x02 \x01(\t\x12\x12\n\nvalue_json\x18\x03 \x01(\x0c\x12\x14\n\x0csecrets_json\x18\x04 \x01(\x0c\"[\n\rConnectorType\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12+\n\x06inputs\x18\x03 \x03(\x0b\x32\x1b.flowsnap.v1.ConnectorInput\"\x83\x01\n\x0e\x43onnectorInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x0e\n\x06secret\x18\x04 \x01(\x08\x12\x14\n\x0c\x64\x65\x66\x61ult_json\x18\x05 \x01(\x0c\x12\x0f\n\x07\x63hoices\x18\x06 \x03(\t\x12\x0c\n\x04help\x18\x07 \x01(\t*\x80\x03\n\x0f\x45xecutionStatus\x12 \n\x1c\x45XECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45XECUTION_STATUS_NEW\x10\x01\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x02\x12\x1d\n\x19\x45XECUTION_STATUS_SLEEPING\x10\x03\x12\x1b\n\x17\x45XECUTION_STATUS_PAUSED\x10\x04\x12\"\n\x1e\x45XECUTION_STATUS_ENDED_SUCCESS\x10\x05\x12 \n\x1c\x45XECUTION_STATUS_ENDED_ERROR\x10\x06\x12$\n EXECUTION_STATUS_ENDED_CANCELLED\x10\x07\x12\"\n\x1e\x45XECUTION_STATUS_WAITING_CHILD\x10\x08\x12$\n EXECUTION_STATUS_WAITING_MESSAGE\x10\t\x12!\n\x1d\x45XECUTION_STATUS_WAITING_LOCK\x10\n*\xbc\x01\n\rSavepointKind\x12\x1e\n\x1aSAVEPOINT_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13SAVEPOINT_KIND_CALL\x10\x01\x12\x1b\n\x17SAVEPOINT_KIND_EXPLICIT\x10\x02\x12\x1b\n\x17SAVEPOINT_KIND_OPERATOR\x10\x03\x12\x1e\n\x1aSAVEPOINT_KIND_BEFORE_LOAD\x10\x04\x12\x18\n\x14SAVEPOINT_KIND_PAUSE\x10\x05*|\n\rExecutionType\x12\x1e\n\x1a\x45XECUTION_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XECUTION_TYPE_FLOW\x10\x01\x12\x19\n\x15\x45XECUTION_TYPE_SCRIPT\x10\x02\x12\x17\n\x13\x45XECUTION_TYPE_TASK\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flowsnap.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXECUTIONSTATUS']._serialized_start=1067
-  _globals['_EXECUTIONSTATUS']._serialized_end=1451
-  _globals['_SAVEPOINTKIND']._serialized_start=1454
-  _globals['_SAVEPOINTKIND']._serialized_end=1642
-  _globals['_EXECUTION']._serialized_start=74
-  _globals['_EXECUTION']._serialized_end=553
-  _globals['_SAVEPOINT']._serialized_start=556
-  _globals['_SAVEPOINT']._serialized_end=893
-  _globals['_LOGLINE']._serialized_start=895
-  _globals['_LOGLINE']._serialized_end=992
-  _globals['_CONNECTION']._serialized_start=994
-  _globals['_CONNECTION']._serialized_end=1064
+  _globals['_EXECUTIONSTATUS']._serialized_start=1523
+  _globals['_EXECUTIONSTATUS']._serialized_end=1907
+  _globals['_SAVEPOINTKIND']._serialized_start=1910
+  _globals['_SAVEPOINTKIND']._serialized_end=2098
+  _globals['_EXECUTIONTYPE']._serialized_start=2100
+  _globals['_EXECUTIONTYPE']._serialized_end=2224
+  _globals['_FLOWFILE']._serialized_start=73
+  _globals['_FLOWFILE']._serialized_end=114
+  _globals['_FLOW']._serialized_start=116
+  _globals['_FLOW']._serialized_end=217
+  _globals['_EXECUTION']._serialized_start=220
+  _globals['_EXECUTION']._serialized_end=760
+  _globals['_SAVEPOINT']._serialized_start=763
+  _globals['_SAVEPOINT']._serialized_end=1100
+  _globals['_LOGLINE']._serialized_start=1102
+  _globals['_LOGLINE']._serialized_end=1199
+  _globals['_CONNECTION']._serialized_start=1201
+  _globals['_CONNECTION']._serialized_end=1293
+  _globals['_CONNECTORTYPE']._serialized_start=1295
+  _globals['_CONNECTORTYPE']._serialized_end=1386
+  _globals['_CONNECTORINPUT']._serialized_start=1389
+  _globals['_CONNECTORINPUT']._serialized_end=1520
 # @@protoc_insertion_point(module_scope)

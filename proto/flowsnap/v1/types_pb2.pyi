@@ -3,9 +3,11 @@
 isort:skip_file
 The nouns that clients and agents share."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -92,6 +94,89 @@ SAVEPOINT_KIND_PAUSE: SavepointKind.ValueType  # 5
 """The state in which an operator paused the execution."""
 Global___SavepointKind: _TypeAlias = SavepointKind  # noqa: Y015
 
+class _ExecutionType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ExecutionTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ExecutionType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EXECUTION_TYPE_UNSPECIFIED: _ExecutionType.ValueType  # 0
+    EXECUTION_TYPE_FLOW: _ExecutionType.ValueType  # 1
+    """A flow's file or a pushed flow."""
+    EXECUTION_TYPE_SCRIPT: _ExecutionType.ValueType  # 2
+    """A script that another execution handed over as text."""
+    EXECUTION_TYPE_TASK: _ExecutionType.ValueType  # 3
+    """A connector's call: it has no container, so no savepoints either."""
+
+class ExecutionType(_ExecutionType, metaclass=_ExecutionTypeEnumTypeWrapper):
+    """What runs."""
+
+EXECUTION_TYPE_UNSPECIFIED: ExecutionType.ValueType  # 0
+EXECUTION_TYPE_FLOW: ExecutionType.ValueType  # 1
+"""A flow's file or a pushed flow."""
+EXECUTION_TYPE_SCRIPT: ExecutionType.ValueType  # 2
+"""A script that another execution handed over as text."""
+EXECUTION_TYPE_TASK: ExecutionType.ValueType  # 3
+"""A connector's call: it has no container, so no savepoints either."""
+Global___ExecutionType: _TypeAlias = ExecutionType  # noqa: Y015
+
+@_typing.final
+class FlowFile(_message.Message):
+    """A file that stands beside a flow's script."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Relative, with slashes: "helpers/dates.py"."""
+    content: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowFile: _TypeAlias = FlowFile  # noqa: Y015
+
+@_typing.final
+class Flow(_message.Message):
+    """A version of a flow under the name by which it is run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    number: _builtins.int
+    """1, 2, 3... within its name; the highest is the one that runs."""
+    version: _builtins.str
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        number: _builtins.int = ...,
+        version: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "name", b"name", "number", b"number", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Flow: _TypeAlias = Flow  # noqa: Y015
+
 @_typing.final
 class Execution(_message.Message):
     """One run of a flow in a container of its own."""
@@ -116,6 +201,8 @@ class Execution(_message.Message):
     LAST_FILE_FIELD_NUMBER: _builtins.int
     LAST_LINE_FIELD_NUMBER: _builtins.int
     LOAD_COUNT_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     status: Global___ExecutionStatus.ValueType
@@ -123,7 +210,7 @@ class Execution(_message.Message):
     """The live status line while it runs; the end's message afterwards."""
     flow_name: _builtins.str
     flow_version: _builtins.str
-    """SHA-256 of the flow's text, hexadecimal."""
+    """SHA-256 of the flow's text, hexadecimal; of all files and their names where there are several."""
     input_value_json: _builtins.bytes
     """JSON values, UTF-8."""
     output_value_json: _builtins.bytes
@@ -136,6 +223,9 @@ class Execution(_message.Message):
     last_file: _builtins.str
     last_line: _builtins.int
     load_count: _builtins.int
+    type: Global___ExecutionType.ValueType
+    parent_id: _builtins.str
+    """The execution that started it; empty: none, or it was deleted."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -163,10 +253,12 @@ class Execution(_message.Message):
         last_file: _builtins.str = ...,
         last_line: _builtins.int = ...,
         load_count: _builtins.int = ...,
+        type: Global___ExecutionType.ValueType = ...,
+        parent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,21 +379,97 @@ class Connection(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CONNECTOR_TYPE_FIELD_NUMBER: _builtins.int
     VALUE_JSON_FIELD_NUMBER: _builtins.int
+    SECRETS_JSON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     connector_type: _builtins.str
     """"REST", "SQLITE", ..."""
     value_json: _builtins.bytes
+    secrets_json: _builtins.bytes
+    """An object that is laid over the value, and encrypted where it is stored. It goes in with SaveConnection; in answers
+    each of its values is masked.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         connector_type: _builtins.str = ...,
         value_json: _builtins.bytes = ...,
+        secrets_json: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_type", b"connector_type", "name", b"name", "value_json", b"value_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_type", b"connector_type", "name", b"name", "secrets_json", b"secrets_json", "value_json", b"value_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Connection: _TypeAlias = Connection  # noqa: Y015
+
+@_typing.final
+class ConnectorType(_message.Message):
+    """What a connection can be of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"REST", "SQLITE", ..."""
+    summary: _builtins.str
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectorInput]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        inputs: _abc.Iterable[Global___ConnectorInput] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "name", b"name", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectorType: _TypeAlias = ConnectorType  # noqa: Y015
+
+@_typing.final
+class ConnectorInput(_message.Message):
+    """One input of a connector, given by a connection or by a call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    DEFAULT_JSON_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
+    HELP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    type: _builtins.str
+    """Of JSON, in words: "a text or a list"."""
+    required: _builtins.bool
+    secret: _builtins.bool
+    default_json: _builtins.bytes
+    help: _builtins.str
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+        required: _builtins.bool = ...,
+        secret: _builtins.bool = ...,
+        default_json: _builtins.bytes = ...,
+        choices: _abc.Iterable[_builtins.str] | None = ...,
+        help: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "default_json", b"default_json", "help", b"help", "name", b"name", "required", b"required", "secret", b"secret", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectorInput: _TypeAlias = ConnectorInput  # noqa: Y015

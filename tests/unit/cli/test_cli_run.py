@@ -96,7 +96,6 @@ def test_fifteen_mebibytes_arrive_when_they_are_handed_over(controller, snapctl,
     ("args", "words"),
     [
         (["{dir}/absent.py"], "can't be read: No such file"),
-        (["{dir}"], "is a folder"),
         (["{dir}/latin.py"], "not UTF-8"),
         (["{flow}", "-i", "novalue"], "not KEY=VALUE"),
         (["{flow}", "-i", "=3"], "not KEY=VALUE"),
@@ -200,3 +199,32 @@ def test_odd_text_is_printed_when_the_terminal_can_not_encode_it(controller, sna
     result = snapctl_process("logs", "e", env={"PYTHONIOENCODING": "ascii"})
     assert result.exit_code == 0
     assert result.out == "snow \\u2603\n"
+
+
+def test_a_folder_is_sent_with_its_modules_when_it_has_one_file_with_a_handler(controller, snapctl, tmp_path):
+    folder = tmp_path / "report"
+    (folder / "helpers").mkdir(parents=True)
+    (folder / "start.py").write_text("def handler(system, this): pass\n")
+    (folder / "helpers" / "words.py").write_text("A = 1\n")
+    (folder / ".hidden").write_text("")
+    assert snapctl("run", f"{folder}/").exit_code == 0
+    (request,) = controller.requests_of("CreateExecution")
+    assert (request.flow_name, request.script_file) == ("report", "start.py")
+    assert [(file.path, file.content) for file in request.files] == [("helpers/words.py", b"A = 1\n")]
+
+
+def test_a_word_that_is_no_file_is_the_name_of_a_pushed_flow(controller, snapctl):
+    assert snapctl("run", "nightly").exit_code == 0
+    (request,) = controller.requests_of("CreateExecution")
+    assert (request.flow, request.script) == ("nightly", "")
+
+
+def test_a_commands_script_is_sent_along_and_its_words_stay(controller, snapctl, tmp_path):
+    script = tmp_path / "backup.sh"
+    script.write_text("echo $1\n")
+    assert snapctl("run", "-n", "b", "--", "bash", "-x", str(script), "--all", "q\"'").exit_code == 0
+    (request,) = controller.requests_of("CreateExecution")
+    assert (request.flow_name, request.name, request.script_file) == ("backup.sh", "b", "_command.py")
+    assert request.files[0].content == b"echo $1\n"
+    assert "['bash', '-x', '/flow/backup.sh', '--all'" in request.script.replace('"', "'")
+    compile(request.script, "_command.py", "exec")

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from controller.connectors import ConnectorError, connector
-from controller.connectors.rest import MAX_RESPONSE_BYTES
+from controller.connectors.http import MAX_RESPONSE_BYTES
 
 KEY = "key-of-the-call"
 
@@ -135,6 +135,8 @@ async def test_json_comes_back_parsed_when_the_server_sends_it(server: Server) -
         ({"json": 1, "headers": {"content-type": "application/x+json"}}, "1", "application/x+json"),
         ({"text": "ü"}, "ü", "text/plain; charset=utf-8"),
         ({"data": "raw"}, "raw", None),
+        ({"data": {"base64": "cmF3"}}, "raw", None),
+        ({"xml": "<a>ü</a>"}, "<a>ü</a>", "application/xml; charset=utf-8"),
         ({"urlencoded": {"a": "b c", "n": 1}}, "a=b+c&n=1", "application/x-www-form-urlencoded"),
     ],
 )
@@ -142,6 +144,25 @@ async def test_body_is_sent_as_its_input_says(server: Server, inputs: dict[str, 
     sent = (await rest(url=server.url, method="POST", **inputs))["json"]
     assert (sent["body"], sent["headers"].get("content-type")) == (body, kind)
     assert sent["headers"]["idempotency-key"] == KEY
+
+
+async def test_parts_are_sent_as_a_form_when_a_body_is_multipart(server: Server) -> None:
+    parts = {
+        "note": "ü",
+        "file": {"content": {"base64": "QUI="}, "file_name": "a.pdf", "content_type": "application/pdf"},
+    }
+    sent = (await rest(url=server.url, method="post", multipart=parts))["json"]
+    assert sent["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+    assert 'name="note"\r\n\r\nü\r\n' in sent["body"]
+    assert 'name="file"; filename="a.pdf"\r\nContent-Type: application/pdf\r\n\r\nAB\r\n' in sent["body"]
+    kind, message = await refusal(url=server.url, method="post", multipart={"file": {"name": "x"}})
+    assert (kind, "file in input multipart" in message) == ("InvalidInputError", True)
+
+
+async def test_bytes_come_back_when_they_are_asked_for(server: Server) -> None:
+    output = await rest(base_url=server.url, path="latin", binary=True)
+    assert output["content"] == {"base64": base64.b64encode("grün".encode("latin-1")).decode()}
+    assert "text" not in output
 
 
 async def test_own_idempotency_key_is_kept_when_headers_bring_one(server: Server) -> None:
@@ -170,7 +191,7 @@ async def test_status_url_and_beginning_are_shown_without_secrets_when_a_status_
     assert kind == "ConnectorError"
     assert "status 500 Internal Server Error" in message
     assert "/status/500?token=********&page=2" in message
-    assert "no: ********" in message
+    assert "no: Basic ********" in message
     assert len(message) < 700
     for secret in ("hush", "t0ken", "s3cret"):
         assert secret not in message

@@ -20,12 +20,16 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("connector_type", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("secrets", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_connections")),
     )
     op.create_table(
         "files",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_files")),
     )
     op.create_table(
@@ -36,9 +40,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("version", name=op.f("pk_flows")),
     )
     op.create_table(
+        "flow_files",
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["version"], ["flows.version"], name=op.f("fk_flow_files_version")),
+        sa.PrimaryKeyConstraint("version", "path", name=op.f("pk_flow_files")),
+    )
+    op.create_table(
+        "releases",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["version"], ["flows.version"], name=op.f("fk_releases_version")),
+        sa.PrimaryKeyConstraint("name", "number", name=op.f("pk_releases")),
+    )
+    op.create_table(
         "settings",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("modified_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_settings")),
     )
     op.create_table(
@@ -66,12 +90,22 @@ def upgrade() -> None:
         sa.Column("last_line", sa.Integer(), nullable=False),
         sa.Column("load_count", sa.Integer(), nullable=False),
         sa.Column("script_load_count", sa.Integer(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("parent_id", _ID, nullable=True),
+        sa.Column("depth", sa.Integer(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("held", sa.Boolean(), nullable=False),
+        sa.Column("error_type", sa.Text(), nullable=False),
         sa.Column("log_count", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["parent_id"], ["executions.id"], name=op.f("fk_executions_parent_id"), ondelete="SET NULL"
+        ),
         sa.ForeignKeyConstraint(["flow_version"], ["flows.version"], name=op.f("fk_executions_flow_version")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_executions")),
     )
     op.create_index(op.f("ix_executions_created_at_id"), "executions", ["created_at", "id"], unique=False)
     op.create_index(op.f("ix_executions_name"), "executions", ["name"], unique=False)
+    op.create_index(op.f("ix_executions_parent_id"), "executions", ["parent_id"], unique=False)
     op.create_index(op.f("ix_executions_status"), "executions", ["status"], unique=False)
     op.create_table(
         "calls",
@@ -163,3 +197,75 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_savepoints_execution_id_branch_seq"), "savepoints", ["execution_id", "branch", "seq"], unique=False
     )
+    op.create_table(
+        "locks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("execution_id", _ID, nullable=False),
+        sa.Column("call_branch", sa.Integer(), nullable=False),
+        sa.Column("call_seq", sa.BigInteger(), nullable=False),
+        sa.Column("acquired_at", sa.BigInteger(), nullable=False),
+        sa.Column("handed_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_locks")),
+    )
+    op.create_table(
+        "messages",
+        sa.Column("id", _ID, nullable=False),
+        sa.Column("execution_id", _ID, nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("response", sa.LargeBinary(), nullable=True),
+        sa.Column("answered_at", sa.BigInteger(), nullable=True),
+        sa.Column("answered_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_messages")),
+        sa.UniqueConstraint("origin", name=op.f("uq_messages_origin")),
+    )
+    op.create_index(op.f("ix_messages_created_at_id"), "messages", ["created_at", "id"], unique=False)
+    op.create_index(op.f("ix_messages_execution_id"), "messages", ["execution_id"], unique=False)
+    op.create_table(
+        "schedules",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("flow_name", sa.Text(), nullable=False),
+        sa.Column("script", sa.Text(), nullable=False),
+        sa.Column("input_value", sa.LargeBinary(), nullable=False),
+        sa.Column("cron", sa.Text(), nullable=False),
+        sa.Column("timezone", sa.Text(), nullable=False),
+        sa.Column("interval_s", sa.BigInteger(), nullable=False),
+        sa.Column("missed", sa.Text(), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("next_run_at", sa.BigInteger(), nullable=True),
+        sa.Column("starting_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_run_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_execution_id", _ID, nullable=False),
+        sa.Column("last_error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_schedules")),
+    )
+    op.create_table(
+        "webhooks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("flow_name", sa.Text(), nullable=False),
+        sa.Column("script", sa.Text(), nullable=False),
+        sa.Column("key_hash", sa.Text(), nullable=False),
+        sa.Column("synchronous", sa.Boolean(), nullable=False),
+        sa.Column("timeout_s", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_webhooks")),
+    )
+    op.create_table(
+        "waits",
+        sa.Column("ordinal", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("execution_id", _ID, nullable=False),
+        sa.Column("call_branch", sa.Integer(), nullable=False),
+        sa.Column("call_seq", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["execution_id"], ["executions.id"], name=op.f("fk_waits_execution_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("ordinal", name=op.f("pk_waits")),
+        sa.UniqueConstraint("kind", "subject", "execution_id", name=op.f("uq_waits_kind_subject_execution_id")),
+    )
+    op.create_index(op.f("ix_waits_execution_id"), "waits", ["execution_id"], unique=False)
