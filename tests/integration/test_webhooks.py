@@ -29,7 +29,8 @@ def handler(system, this):
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """With HTTP, on a port of its own."""
-    yield from running_platform(tmp_path_factory.mktemp("webhooks"), "--http-listen", "127.0.0.1:0")
+    with running_platform(tmp_path_factory.mktemp("webhooks"), "--http-listen", "127.0.0.1:0") as platform:
+        yield platform
 
 
 @pytest.fixture
