@@ -16,7 +16,6 @@ DATA_DIR_LABEL = "flowsnap.data-dir"
 
 AGENT_DIR = "/flowsnap"
 CONTROLLER_DIR = "/flowsnap-controller"
-SCRATCH_DIR = "/var/flowsnap"
 
 CAPABILITIES = (
     # CRIU: namespaces and mounts, other processes' memory, sockets and addresses, time namespace offsets.
@@ -58,10 +57,7 @@ def create_options(
         cap_add=list(CAPABILITIES),
         security_opt=list(SECURITY_OPTIONS),
         # /run holds CRIU's cache of kernel features: on a tmpfs a dump takes half the time.
-        tmpfs={
-            "/run": "exec,mode=755",
-            SCRATCH_DIR: f"nosuid,nodev,mode=755,size={spec.memory_limit_bytes}",
-        },
+        tmpfs={"/run": "exec,mode=755"},
         # Mounts, not binds: with a missing source they fail, where binds make an empty folder.
         mounts=[
             Mount(AGENT_DIR, str(spec.agent_dir), type="bind"),

@@ -24,6 +24,10 @@ ENDED = (
 )
 SUCCESS, ERROR, CANCELLED = ENDED
 
+IMAGE = os.environ.get("FLOWSNAP_TEST_IMAGE", "flowsnap/execution")
+# Derived from it by `scripts/image --testing`: what only tests need is on top.
+TESTING_IMAGE = f"{IMAGE}-testing"
+
 _START_S = 20
 _WAIT_S = 60
 _MAX_MESSAGE_BYTES = 80 << 20
@@ -38,8 +42,7 @@ class Platform:
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         self.data_dir = data_dir
-        image = os.environ.get("FLOWSNAP_TEST_IMAGE")
-        self._options = (*options, "--image", image) if image else options
+        self._options = (*options, "--image", IMAGE)
         if "--http-listen" not in options:
             # Several run at the same time.
             self._options += ("--http-listen", "off")
@@ -160,6 +163,16 @@ class Platform:
 
         self.wait_until(enough, execution)
         return self.results(execution)
+
+    def load_three_times(self, execution: str, name: str = "here") -> list[str]:
+        """The results of a first pass and of three loads, each from the savepoint of that name; cancels it then."""
+        self.wait_results(execution, 1)
+        for cycle in range(3):
+            self.load(execution, name=name)
+            self.wait_results(execution, cycle + 2)
+        results = self.results(execution)
+        self.cancel(execution)
+        return results
 
     # --- savepoints
 

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from platform_under_test import ERROR, SUCCESS, Platform
+from platform_under_test import ERROR, SUCCESS, TESTING_IMAGE, Platform
 
 FLOW = Path(__file__).parents[2] / "examples" / "acceptance.py"
-# Derived from the execution image by scripts/test: the same with numpy.
-DERIVED_IMAGE = "flowsnap/execution-testing"
 
 
 class Uploads:
@@ -86,13 +84,8 @@ def test_a_numpy_array_survives_three_loads_in_a_derived_image(platform: Platfor
             print("RESULT", array.sum(), view.sum(), view.base is array, first, generator.integers(1000, size=3))
             this.sleep(3600)
         """,
-        container_image=DERIVED_IMAGE,
+        container_image=TESTING_IMAGE,
     )
-    platform.wait_results(execution, 1)
-    for cycle in range(3):
-        platform.load(execution, name="here")
-        platform.wait_results(execution, cycle + 2)
-    results = platform.results(execution)
-    platform.cancel(execution)
+    results = platform.load_three_times(execution)
     assert len(results) == 4
     assert len(set(results)) == 1, results

@@ -278,7 +278,7 @@ def test_a_cancelled_parent_takes_its_children_with_it(platform: Platform) -> No
 
 
 def test_a_flow_that_starts_itself_is_stopped_by_the_limit_of_nesting(tmp_path: Path) -> None:
-    for platform in running_platform(tmp_path / "data", "--depth-limit", "3"):
+    with running_platform(tmp_path / "data", "--depth-limit", "3") as platform:
         platform.push("cyclic", 'def handler(system, this):\n    this.flow("cyclic")\n')
         ended = platform.wait_ended(platform.run("", flow="cyclic"))
         assert ended.status == ERROR

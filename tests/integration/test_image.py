@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from platform_under_test import IMAGE, TESTING_IMAGE
 
 ROOT = Path(__file__).parents[2]
-IMAGE = "flowsnap/execution"
 AGENT_PYTHON = "/opt/flowsnap/venv/bin/python"
-MOUNT_POINTS = ["/work", "/flow", "/flowsnap", "/flowsnap-controller", "/var/flowsnap"]
+MOUNT_POINTS = ["/work", "/flow", "/flowsnap", "/flowsnap-controller"]
 
 
 def in_container(*command: str, image: str = IMAGE, user: str = "0:0") -> subprocess.CompletedProcess[str]:
@@ -89,7 +89,7 @@ def test_content_list_names_packages_and_wheels_with_versions() -> None:
 def test_derived_image_gives_flows_what_pip_installed() -> None:
     subprocess.run([ROOT / "scripts" / "image", "--testing"], check=True, capture_output=True)
     doubled = output_of(
-        "python3", "-c", "import numpy; print((numpy.arange(3) * 2).tolist())", image=f"{IMAGE}-testing", user="1000"
+        "python3", "-c", "import numpy; print((numpy.arange(3) * 2).tolist())", image=TESTING_IMAGE, user="1000"
     )
     assert doubled == "[0, 2, 4]"
 

@@ -273,12 +273,7 @@ FLOWS = {
 @pytest.mark.parametrize("what", FLOWS)
 def test_survives_three_loads(what: str, platform: Platform) -> None:
     execution = platform.run(FLOWS[what])
-    platform.wait_results(execution, 1)
-    for cycle in range(3):
-        platform.load(execution, name="here")
-        platform.wait_results(execution, cycle + 2)
-    results = platform.results(execution)
-    platform.cancel(execution)
+    results = platform.load_three_times(execution)
     assert len(results) == 4
     assert len(set(results)) == 1, results
 
@@ -296,12 +291,7 @@ def test_monotonic_time_does_not_go_backwards_over_three_loads(platform: Platfor
             this.sleep(3600)
         """
     )
-    platform.wait_results(execution, 1)
-    for cycle in range(3):
-        platform.load(execution, name="here")
-        platform.wait_results(execution, cycle + 2)
-    platform.cancel(execution)
-    assert platform.results(execution) == ["True True True"] * 4
+    assert platform.load_three_times(execution) == ["True True True"] * 4
 
 
 def test_an_open_connection_gets_a_clean_error_and_connects_again(platform: Platform) -> None:
@@ -341,12 +331,7 @@ def test_an_open_connection_gets_a_clean_error_and_connects_again(platform: Plat
             this.sleep(3600)
         """
     )
-    platform.wait_results(execution, 1)
-    for cycle in range(3):
-        platform.load(execution, name="here")
-        platform.wait_results(execution, cycle + 2)
-    platform.cancel(execution)
-    assert platform.results(execution) == ["b'1' b'2' same"] + ["b'1' b'2' again"] * 3
+    assert platform.load_three_times(execution) == ["b'1' b'2' same"] + ["b'1' b'2' again"] * 3
 
 
 def test_calls_from_several_threads_at_once(platform: Platform) -> None:
@@ -371,9 +356,4 @@ def test_calls_from_several_threads_at_once(platform: Platform) -> None:
             this.sleep(3600)
         """
     )
-    platform.wait_results(execution, 1)
-    for cycle in range(3):
-        platform.load(execution, name="here")
-        platform.wait_results(execution, cycle + 2)
-    platform.cancel(execution)
-    assert platform.results(execution) == ["True 30"] * 4
+    assert platform.load_three_times(execution) == ["True 30"] * 4
