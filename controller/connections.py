@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.errors import FailedPrecondition, FlowsnapError, InvalidArgument, NotFound
+from controller.errors import FailedPrecondition, FlowsnapError, InvalidArgument, NotFound, PermissionDenied
 from controller.model import Connection, Json
 from controller.ports import Connector, Database
 from controller.redaction import MASK, mask
@@ -26,6 +26,7 @@ class Request:
     connector_type: str
     inputs: dict[str, Any]
     secret: frozenset[str] = frozenset()  # names of inputs that the connection keeps as secrets
+    led_by_flow: bool = False  # no operator chose where it leads
 
 
 class Connections:
@@ -38,10 +39,14 @@ class Connections:
         # A rotation must not put back what was changed while it ran; and one key file is made, not two.
         self._sealing = asyncio.Lock()
 
-    async def save(self, name: str, connector_type: str, value: Json, secrets: Json = b"") -> None:
+    async def save(
+        self, name: str, connector_type: str, value: Json, secrets: Json = b"", *, saved_by: str = ""
+    ) -> None:
         """Create or replace. Both are JSON objects, or empty; secret fields of the value move to the secrets.
 
-        Raises InvalidArgument for an unknown type, and for inputs that the type does not know or that don't fit.
+        saved_by: the execution that does so; empty: an operator.
+        Raises InvalidArgument for an unknown type, and for inputs that the type does not know or that don't fit;
+        PermissionDenied where an execution would replace what an operator saved.
         """
         checked_name(name, "the connection's name")
         connector = self._connector(connector_type, name)
@@ -60,8 +65,10 @@ class Connections:
         hidden |= found
         rest = packed({key: item for key, item in plain.items() if key not in found})
         async with self._sealing:
+            await self._check_owner(name, saved_by)
             sealed = await self._services.in_file(self._box.seal, packed(hidden), _record(name)) if hidden else b""
-            await self._services.db(Database.save_connection, Connection(name, connector_type, rest, sealed))
+            connection = Connection(name, connector_type, rest, sealed, saved_by)
+            await self._services.db(Database.save_connection, connection)
 
     async def list(self) -> Sequence[Connection]:
         """By name; the value with its secrets as people may see them, in secrets their names."""
@@ -74,9 +81,10 @@ class Connections:
     async def exists(self, name: str) -> bool:
         return await self._services.db(Database.connection, name) is not None
 
-    async def delete(self, name: str) -> None:
-        """Raises NotFound."""
+    async def delete(self, name: str, *, by: str = "") -> None:
+        """By: the execution that does so; empty: an operator. Raises NotFound, PermissionDenied as save."""
         async with self._sealing:
+            await self._check_owner(name, by)
             deleted = await self._services.db(Database.delete_connection, name)
         if not deleted:
             raise _missing(name)
@@ -90,25 +98,39 @@ class Connections:
     async def request(self, name: str, connector_type: str, inputs: Mapping[str, Any]) -> Request:
         """What a call comes to. name or connector_type may be empty; with both, they have to agree.
 
-        Raises InvalidArgument, NotFound, and what opening the secrets raises.
+        Raises InvalidArgument, also for inputs that would lead a connection elsewhere, with its secrets; NotFound, and
+        what opening the secrets raises.
         """
         if not name:
             if not connector_type:
                 raise InvalidArgument("name a connection, or give a connector_type")
-            return Request(connector_type, dict(inputs))
+            return Request(connector_type, dict(inputs), led_by_flow=True)
         connection = await self._found(name)
         if connector_type and connector_type != connection.connector_type:
             raise InvalidArgument(
                 f"the connection {name!r} is of type {connection.connector_type!r}, not {connector_type!r}"
             )
         secrets = await self._opened(connection)
-        value = {**parsed(connection.value), **secrets, **inputs}
-        return Request(connection.connector_type, value, frozenset(secrets))
+        value = {**parsed(connection.value), **secrets}
+        # A plug-in that names no places may have them all the same.
+        places = self.connector(connection.connector_type).places or value
+        if chosen := sorted(inputs.keys() & set(places)):
+            raise InvalidArgument(
+                f"where the connection {name!r} leads is its own business: leave out {', '.join(chosen)}"
+            )
+        return Request(
+            connection.connector_type, {**value, **inputs}, frozenset(secrets), led_by_flow=bool(connection.saved_by)
+        )
 
     async def call(self, request: Request, idempotency_key: str) -> dict[str, Any]:
         """The connector's output value. Raises NotFound for an unknown type, and what the connector raises."""
         connector = self.connector(request.connector_type)
-        return await connector.call(request.inputs, idempotency_key=idempotency_key, secret=request.secret)
+        return await connector.call(
+            request.inputs,
+            idempotency_key=idempotency_key,
+            secret=request.secret,
+            led_by_flow=request.led_by_flow,
+        )
 
     async def test(self, name: str) -> dict[str, Any]:
         """Make a harmless call through a connection. Raises FailedPrecondition with the words of what refused."""
@@ -170,6 +192,16 @@ class Connections:
         if not isinstance(found, dict):
             raise InvalidArgument(f"connection {name!r}: its {what} is no JSON object")
         return found
+
+    async def _check_owner(self, name: str, by: str) -> None:
+        if not by:
+            return
+        present = await self._services.db(Database.connection, name)
+        if present is not None and not present.saved_by:
+            raise PermissionDenied(
+                f"connection {name!r} is an operator's, and flows can't change it; take another name, or change it with"
+                " `snapctl connection save`"
+            )
 
     async def _found(self, name: str) -> Connection:
         connection = await self._services.db(Database.connection, name)

@@ -223,12 +223,14 @@ class Connection:
     """A named connector configuration; value is a JSON object.
 
     secrets: a JSON object too, which is laid over the value; sealed where it is stored, empty when there are none.
+    saved_by: the execution that saved it; empty: an operator.
     """
 
     name: str
     connector_type: str
     value: Json
     secrets: bytes = b""
+    saved_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

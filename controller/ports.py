@@ -403,6 +403,9 @@ class ConnectorInput(Protocol):
     @property
     def secret(self) -> bool: ...
 
+    @property
+    def place(self) -> bool: ...
+
 
 class Connector(Protocol):
     """Carries out this.connect for one connection type, outside the flow's container.
@@ -417,6 +420,10 @@ class Connector(Protocol):
     def inputs(self) -> Mapping[str, ConnectorInput]: ...
 
     @property
+    def places(self) -> Collection[str]:
+        """Names of the inputs that say where a connection leads; a flow that uses one leaves them as they are."""
+
+    @property
     def probe(self) -> Mapping[str, Any]:
         """Inputs for a harmless call, laid over a connection's that is to be tested."""
 
@@ -424,11 +431,12 @@ class Connector(Protocol):
         """Whether a connection's value has inputs that fit. Raises ConnectorError."""
 
     async def call(
-        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Collection[str] = ()
+        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Collection[str] = (), led_by_flow: bool = False
     ) -> dict[str, Any]:
         """Inputs are the connection's value overlaid with the call's keywords. Returns output_value.
 
         secret: names of inputs that must not be seen in errors, besides those that the connector declares.
+        led_by_flow: no operator chose where the call leads, so it may not be the controller's own host or link.
         Raises ConnectorError with the words of what refused.
         """
 

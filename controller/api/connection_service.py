@@ -65,6 +65,7 @@ def _connection(connection: Connection) -> types_pb2.Connection:
         connector_type=connection.connector_type,
         value_json=connection.value,
         secrets_json=connection.secrets,
+        saved_by=connection.saved_by,
     )
 
 
@@ -78,6 +79,7 @@ def _type(name: str, connector: Connector) -> types_pb2.ConnectorType:
                 type=declaration.type_name,
                 required=declaration.required,
                 secret=declaration.secret,
+                place=declaration.place,
                 default_json=b"" if declaration.default is None else packed(declaration.default),
                 choices=declaration.choices,
                 help=declaration.help,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from controller.connectors.errors import ConnectorError, extra, invalid, missing, refused
 from controller.connectors.inputs import ANY, ATTEMPTS, Input, Inputs
+from controller.connectors.reach import address_of
 
 if TYPE_CHECKING:
     from controller.connectors.guard import Guard
@@ -25,6 +26,7 @@ __all__ = [
     "ConnectorError",
     "Input",
     "Inputs",
+    "address_of",
     "connector",
     "connectors",
     "extra",

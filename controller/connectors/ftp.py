@@ -12,6 +12,7 @@ from controller.connectors.blocking import in_thread
 from controller.connectors.contents import BINARY, CONTENT, MAX_CONTENT_BYTES, from_bytes, to_bytes, too_large
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
+from controller.connectors.reach import address_of
 
 
 class FtpConnector:
@@ -19,10 +20,10 @@ class FtpConnector:
 
     summary = "A file on an FTP or FTPS server"
     inputs: ClassVar[Inputs] = {
-        "host": Input((str,), "name or address of the server", required=True),
-        "port": Input((int,), "TCP port", default=21, minimum=1),
-        "tls": Input((bool,), "encrypt both connections (FTPS, explicit)", default=False),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "host": Input((str,), "name or address of the server", required=True, place=True),
+        "port": Input((int,), "TCP port", default=21, minimum=1, place=True),
+        "tls": Input((bool,), "encrypt both connections (FTPS, explicit)", default=False, place=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         **login(),
         "action": Input(
             (str,), "what to do", default="get", choices=("get", "put", "list", "delete", "rename", "mkdir", "rmdir")
@@ -35,6 +36,10 @@ class FtpConnector:
     }
     probe: ClassVar[dict[str, Any]] = {"action": "list", "path": "."}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """An upload is the same when it is done twice, so the key goes unused."""
@@ -50,7 +55,9 @@ def _run(values: dict[str, Any]) -> dict[str, Any]:
             raise invalid(f"input {name} must be one line")
     with _client(values) as client:
         try:
-            client.connect(values["host"], values["port"], timeout=values["timeout"])
+            client.connect(address_of(values["host"]), values["port"], timeout=values["timeout"])
+            # Of that name the certificate has to be.
+            client.host = values["host"]
         except (*ftplib.all_errors,) as error:
             raise refused(f"{where}: connecting", words(error), transient=True) from error
         try:

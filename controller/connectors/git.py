@@ -9,12 +9,20 @@ from typing import Any, ClassVar
 
 from controller.connectors.contents import BINARY, MAX_CONTENT_BYTES, from_bytes, to_bytes, too_large
 from controller.connectors.errors import invalid, missing, refused
-from controller.connectors.git_command import Git, GitFailed, Login
+from controller.connectors.git_command import Git, GitFailed, Login, Place
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
+from controller.connectors.reach import address_of, denied, led_by_flow
 
 # What git check-ref-format allows, and what can't be taken for an option.
 _REFERENCE = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//))[^\s~^:?*\[\\\x00-\x20\x7f]+")
 _URL = re.compile(r"(?:https?|ssh|git|file)://\S+|[\w.-]+@[\w.-]+:\S+|/\S.*")
+# Stricter than _URL: what every reader of it takes for the same host.
+_REMOTE = re.compile(
+    r"(?P<scheme>https?|ssh|git)://(?:[^\s/@?#\\\[\]]+@)?(?P<host>[\w.-]+|\[[\da-f:.]+\])(?::(?P<port>\d+))?(?:/\S*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_SCP_LIKE = re.compile(r"[\w.-]+@(?P<host>[\w.-]+):\S+", re.ASCII)
+_PORTS = {"http": 80, "https": 443, "ssh": 22, "git": 9418}
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _NOTHING = "0" * 40
 _HEAD = "HEAD"
@@ -31,7 +39,10 @@ class GitConnector:
     summary = "Files of a git repository, read or committed"
     inputs: ClassVar[Inputs] = {
         "repository_url": Input(
-            (str,), "https://, ssh://, git:// or file:// address, or a path of the controller", required=True
+            (str,),
+            "https://, ssh://, git:// or file:// address, or a path of the controller",
+            required=True,
+            place=True,
         ),
         "command": Input((str,), "what to do", default="get", choices=("get", "metadata", "commit", "refs")),
         "reference": Input((str,), "branch, tag or commit; for commit the branch", default=_HEAD),
@@ -45,11 +56,17 @@ class GitConnector:
         "author_email": Input((str,), "for commit", default="flowsnap@localhost"),
         **login(password="password or access token, for https"),  # noqa: S106  a help text
         "key": Input((str,), "private key for ssh: the text of its file", secret=True),
-        "hostkey": Input((str,), "public key that the ssh server has; else those that the controller's user knows"),
+        "hostkey": Input(
+            (str,), "public key that the ssh server has; else those that the controller's user knows", place=True
+        ),
         **ATTEMPTS,
     }
     probe: ClassVar[dict[str, Any]] = {"command": "refs"}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [_server(values["repository_url"])[1]]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """A commit that is made again finds its files there already, so the key goes unused."""
@@ -61,7 +78,15 @@ class GitConnector:
             raise invalid(f"input reference must be the name of a branch, a tag or a commit, not {reference!r}")
         identity = Login(values["username"], values["password"], values["key"], values["hostkey"])
         with tempfile.TemporaryDirectory(prefix="flowsnap-git-") as folder:
-            git = Git(Path(folder), identity)
+            place = None
+            if led_by_flow():
+                scheme, host, port = _server(url)
+                place = Place(host, port, address_of(host))
+                if scheme == "git" and place.address != host:
+                    # It has no other way to be told an address.
+                    bracketed = f"[{place.address}]" if ":" in place.address else place.address
+                    url = re.sub(rf"(?<=[/@]){re.escape(host)}", bracketed, url, count=1)
+            git = Git(Path(folder), identity, place)
             try:
                 return await self._carry_out(git, url, values)
             except GitFailed as error:
@@ -81,6 +106,18 @@ class GitConnector:
         await git("fetch", "--quiet", "--no-tags", "--depth=1", "--", url, values["reference"])
         found = await _metadata(git, _BASE)
         return found if command == "metadata" else {**found, "files": await _files(git, values)}
+
+
+def _server(url: str) -> tuple[str, str, int]:
+    """Protocol, host and port. Raises ConnectorError, for repositories of the controller's host too."""
+    if url.startswith(("/", "file:")):
+        raise denied("a flow can't choose a repository of the controller's host")
+    if found := _REMOTE.fullmatch(url):
+        scheme = found["scheme"].lower()
+        return scheme, found["host"], int(found["port"] or _PORTS[scheme])
+    if found := _SCP_LIKE.fullmatch(url):
+        return "ssh", found["host"], _PORTS["ssh"]
+    raise invalid("input repository_url must be an https://, ssh:// or git:// address")
 
 
 _HEAD_REF = "refs/heads/made"

@@ -13,6 +13,7 @@ from controller.connectors.errors import refused
 
 # ext:: would run any program on the controller's host.
 _PROTOCOLS = "https:http:ssh:git:file"
+_SSH_PORT = 22
 _UNREACHED = (
     "could not resolve host",
     "connection refused",
@@ -44,10 +45,20 @@ class Login:
     hostkey: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A server, and the address of it to connect to."""
+
+    host: str
+    port: int
+    address: str
+
+
 class Git:
     """`await git("rev-parse", "HEAD")` in a bare repository, with what is needed to log in."""
 
-    def __init__(self, folder: Path, login: Login) -> None:
+    def __init__(self, folder: Path, login: Login, place: Place | None) -> None:
+        """place: where a flow leads it; None where an operator does."""
         self._repository = folder / "repository"
         self._repository.mkdir()
         self.author = ("flowsnap", "flowsnap@localhost")
@@ -59,10 +70,15 @@ class Git:
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": _PROTOCOLS,
-            "GIT_SSH_COMMAND": _ssh_command(folder, login),
+            "GIT_SSH_COMMAND": _ssh_command(folder, login, place),
         }
         # Repositories of other users on this host may be read: what is in them is not run.
-        (folder / ".gitconfig").write_text("[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n")
+        config = "[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n"
+        if place is not None:
+            config += (
+                f"[http]\n\tfollowRedirects = false\n\tcurloptResolve = {place.host}:{place.port}:{place.address}\n"
+            )
+        (folder / ".gitconfig").write_text(config)
         if login.password is not None:
             ask = folder / "ask"
             ask.write_text(
@@ -117,13 +133,19 @@ def _end(process: asyncio.subprocess.Process) -> None:
         return
 
 
-def _ssh_command(folder: Path, login: Login) -> str:
+def _ssh_command(folder: Path, login: Login, place: Place | None) -> str:
     options = ["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
     if login.key is not None:
         key = folder / "key"
         key.touch(mode=0o600)
         key.write_text(login.key.rstrip("\n") + "\n")
         options += ["-i", str(key)]
+    else:
+        # Otherwise it would take those of the controller's user.
+        options += ["-o", "IdentityFile=none"]
+    if place is not None:
+        known_as = place.host if place.port == _SSH_PORT else f"[{place.host}]:{place.port}"
+        options += ["-o", f"HostName={place.address}", "-o", f"HostKeyAlias={known_as}"]
     if login.hostkey is not None:
         known = folder / "known_hosts"
         known.write_text("".join(f"* {line.strip()}\n" for line in login.hostkey.splitlines() if line.strip()))

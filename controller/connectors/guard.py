@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from controller.connectors.errors import ConnectorError, refused, words
 from controller.connectors.inputs import Inputs, checked
+from controller.connectors.reach import denied, judge, only_to
 from controller.redaction import redact
 
 MAX_BACKOFF_S: Final = 60.0
@@ -25,6 +26,9 @@ class Kind(Protocol):
     """What a connector is made of; a plug-in brings a class like this.
 
     Its module is imported when the list of types is shown: libraries are imported in run().
+
+    What a flow may use without a connection has besides hosts(values): the names or addresses of the servers that a
+    call with these inputs leads to. It raises ConnectorError where there is no saying that, or for reach.denied places.
     """
 
     #: One line for `snapctl connection types`.
@@ -59,6 +63,11 @@ class Guard:
     def probe(self) -> Mapping[str, Any]:
         return self._kind.probe
 
+    @property
+    def places(self) -> Sequence[str]:
+        """Names of the inputs that say where a connection leads."""
+        return [name for name, declaration in self.inputs.items() if declaration.place]
+
     def check(self, value: Mapping[str, Any]) -> None:
         """A connection's value. Raises ConnectorError for an input that is wrong or unknown; none has to be there."""
         try:
@@ -67,15 +76,18 @@ class Guard:
             raise self._told(error, value, ()) from None
 
     async def call(
-        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Collection[str] = ()
+        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Collection[str] = (), led_by_flow: bool = False
     ) -> dict[str, Any]:
         """Secret: names of inputs whose values must not be seen, besides those that the kind declares.
 
+        led_by_flow: no operator chose where the call leads, so it may not be the controller's own host or link.
         Raises ConnectorError, without secrets.
         """
         try:
-            return await self._attempts(checked(self.inputs, inputs), idempotency_key)
+            return await self._attempts(checked(self.inputs, inputs), idempotency_key, led_by_flow=led_by_flow)
         except ConnectorError as error:
+            if led_by_flow and error.error_type == "PermissionDenied":
+                error.message += f"; an operator can allow it by a connection: {self._how_to_save(inputs)}"
             raise self._told(error, inputs, secret) from None
         except ModuleNotFoundError as error:
             raise refused(
@@ -87,12 +99,15 @@ class Guard:
             _log.error("connector %s failed: %s", self._type, trace)
             raise self._told(refused("unforeseen failure", words(error)), inputs, secret) from None
 
-    async def _attempts(self, values: dict[str, Any], idempotency_key: str) -> dict[str, Any]:
+    async def _attempts(self, values: dict[str, Any], idempotency_key: str, *, led_by_flow: bool) -> dict[str, Any]:
         timeout_s, retries, attempt = values.get("timeout"), values.get("retries") or 0, 1
         while True:
             try:
                 async with asyncio.timeout(None if timeout_s is None else timeout_s + _GRACE_S) as limit:
-                    return await self._kind.run(values, idempotency_key=idempotency_key)
+                    if not led_by_flow:
+                        return await self._kind.run(values, idempotency_key=idempotency_key)
+                    with only_to(await judge(self._hosts(values))):
+                        return await self._kind.run(values, idempotency_key=idempotency_key)
             except TimeoutError as error:
                 if not limit.expired():
                     failure = refused("the connection failed", words(error), transient=self._kind.repeatable)
@@ -108,6 +123,16 @@ class Guard:
             wait_s = values["retry_backoff"] * 2.0 ** min(attempt - 1, 10)
             await asyncio.sleep(min(max(wait_s, failure.after_s), MAX_BACKOFF_S))
             attempt += 1
+
+    def _hosts(self, values: dict[str, Any]) -> Collection[str]:
+        hosts: Callable[[dict[str, Any]], Collection[str]] | None = getattr(self._kind, "hosts", None)
+        if hosts is None:
+            raise denied("a flow can't choose where it leads")
+        return hosts(values)
+
+    def _how_to_save(self, inputs: Mapping[str, Any]) -> str:
+        given = [name for name in self.places if inputs.get(name) is not None] or self.places[:1]
+        return " ".join(["snapctl connection save NAME --type", self._type, *(f"-v {name}=..." for name in given)])
 
     def _told(self, error: ConnectorError, inputs: Mapping[str, Any], secret: Collection[str]) -> ConnectorError:
         """The error as people may see it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import imaplib
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from controller.connectors.blocking import in_thread
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
 from controller.connectors.mail import message_record
+from controller.connectors.reach import address_of
 
 _PORTS = {"tls": 993, "starttls": 143, "off": 143}
 _LIST_LINE = re.compile(rb'\((?P<flags>[^)]*)\) (?:"[^"]*"|NIL) (?P<name>.+)', re.DOTALL)
@@ -31,10 +33,10 @@ class ImapConnector:
 
     summary = "Messages in a mailbox"
     inputs: ClassVar[Inputs] = {
-        "host": Input((str,), "name or address of the server", required=True),
-        "port": Input((int,), "TCP port; otherwise 993 for tls, 143", minimum=1),
-        "tls": Input((str,), "how the connection is encrypted", default="tls", choices=tuple(_PORTS)),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "host": Input((str,), "name or address of the server", required=True, place=True),
+        "port": Input((int,), "TCP port; otherwise 993 for tls, 143", minimum=1, place=True),
+        "tls": Input((str,), "how the connection is encrypted", default="tls", choices=tuple(_PORTS), place=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         **login(),
         "action": Input(
             (str,),
@@ -53,6 +55,10 @@ class ImapConnector:
     }
     probe: ClassVar[dict[str, Any]] = {"action": "folders"}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """A server has no place for the key, so it goes unused."""
@@ -84,6 +90,22 @@ def _where(values: dict[str, Any]) -> str:
     return f"{values['host']}:{values['port'] or _PORTS[values['tls']]}"
 
 
+class _Plain(imaplib.IMAP4):
+    """Connects to the address that was judged."""
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return socket.create_connection((address_of(self.host), self.port), timeout)
+
+
+class _Encrypted(imaplib.IMAP4_SSL):
+    """As _Plain; the certificate is still the host's."""
+
+    def _create_socket(self, timeout: float | None) -> ssl.SSLSocket:
+        plain = socket.create_connection((address_of(self.host), self.port), timeout)
+        context: ssl.SSLContext = self.ssl_context
+        return context.wrap_socket(plain, server_hostname=self.host)
+
+
 @contextmanager
 def _session(values: dict[str, Any]) -> Iterator[imaplib.IMAP4]:
     """Logged in. Raises ConnectorError: transient when the server was not reached."""
@@ -93,9 +115,9 @@ def _session(values: dict[str, Any]) -> Iterator[imaplib.IMAP4]:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         session = (
-            imaplib.IMAP4_SSL(values["host"], port, ssl_context=context, timeout=values["timeout"])
+            _Encrypted(values["host"], port, ssl_context=context, timeout=values["timeout"])
             if values["tls"] == "tls"
-            else imaplib.IMAP4(values["host"], port, timeout=values["timeout"])
+            else _Plain(values["host"], port, timeout=values["timeout"])
         )
     except (imaplib.IMAP4.error, OSError) as error:
         raise refused(f"{where}: connecting", words(error), transient=True) from error

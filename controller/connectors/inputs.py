@@ -26,6 +26,7 @@ class Input:
     """One input. types: those of JSON, float taking integers too; minimum: for numbers, inclusive.
 
     secret: never shown, encrypted in a connection. help: one line, for `snapctl connection types`.
+    place: says where a connection leads, or how it is sure to be there, and so is out of reach of a flow that uses one.
     """
 
     types: tuple[type, ...]
@@ -35,6 +36,7 @@ class Input:
     minimum: float | None = None
     choices: tuple[str, ...] = ()
     secret: bool = False
+    place: bool = False
 
     @property
     def type_name(self) -> str:

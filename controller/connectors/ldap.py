@@ -9,6 +9,7 @@ from controller.connectors.blocking import in_thread
 from controller.connectors.contents import in_base64
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
+from controller.connectors.reach import address_of
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -28,10 +29,10 @@ class LdapConnector:
 
     summary = "Entries of an LDAP directory"
     inputs: ClassVar[Inputs] = {
-        "host": Input((str,), "name or address of the server", required=True),
-        "port": Input((int,), "TCP port; otherwise 636 for tls, 389", minimum=1),
-        "tls": Input((str,), "how the connection is encrypted", default="tls", choices=tuple(_PORTS)),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "host": Input((str,), "name or address of the server", required=True, place=True),
+        "port": Input((int,), "TCP port; otherwise 636 for tls, 389", minimum=1, place=True),
+        "tls": Input((str,), "how the connection is encrypted", default="tls", choices=tuple(_PORTS), place=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         **login(username="name (DN) to bind as; without one the bind is anonymous"),
         "action": Input(
             (str,), "what to do", default="search", choices=("search", "add", "modify", "delete", "rename")
@@ -49,6 +50,10 @@ class LdapConnector:
     probe: ClassVar[dict[str, Any]] = {"action": "search", "base": "", "scope": "base", "filter": "(objectClass=*)"}
     repeatable = False
 
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
+
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """A directory has no place for the key, so it goes unused."""
         del idempotency_key
@@ -61,9 +66,13 @@ def _run(values: dict[str, Any]) -> dict[str, Any]:
 
     port = values["port"] or _PORTS[values["tls"]]
     where = f"{values['host']}:{port}"
-    tls = Tls(validate=ssl.CERT_REQUIRED if values["verify_ssl"] else ssl.CERT_NONE)
+    host, address = values["host"], address_of(values["host"])
+    tls = Tls(
+        validate=ssl.CERT_REQUIRED if values["verify_ssl"] else ssl.CERT_NONE,
+        **({} if address == host else {"valid_names": [host], "sni": host}),
+    )
     server = Server(
-        values["host"], port, use_ssl=values["tls"] == "tls", tls=tls, connect_timeout=values["timeout"], get_info=NONE
+        address, port, use_ssl=values["tls"] == "tls", tls=tls, connect_timeout=values["timeout"], get_info=NONE
     )
     connection = Connection(
         server,
@@ -72,6 +81,8 @@ def _run(values: dict[str, Any]) -> dict[str, Any]:
         client_strategy=SYNC,
         receive_timeout=max(1, round(values["timeout"])),
         raise_exceptions=True,
+        # A server could send the password on to any other.
+        auto_referrals=False,
         check_names=False,
         auto_range=True,
     )

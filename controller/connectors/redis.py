@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from controller.connectors.contents import in_base64, to_bytes
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, one_of
 from controller.connectors.plain_values import plain
+from controller.connectors.reach import address_of
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
 
 # They turn the connection into a stream, which no single answer ends.
 _ENDLESS = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC"})
@@ -21,12 +25,12 @@ class RedisConnector:
 
     summary = "A command on a Redis or Valkey server"
     inputs: ClassVar[Inputs] = {
-        "host": Input((str,), "name or address of the server", default="localhost"),
-        "port": Input((int,), "TCP port", default=6379, minimum=1),
+        "host": Input((str,), "name or address of the server", default="localhost", place=True),
+        "port": Input((int,), "TCP port", default=6379, minimum=1, place=True),
         "database": Input((int,), "its number", default=0, minimum=0),
         **login(),
-        "tls": Input((bool,), "encrypt the connection", default=False),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "tls": Input((bool,), "encrypt the connection", default=False, place=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         "command": Input((str,), "one command: SET"),
         "args": Input((list,), 'its arguments: texts, numbers, {"base64": "..."}', default=[]),
         "commands": Input((list,), 'or several, each a list such as ["SET", "key", 1], carried out in a transaction'),
@@ -34,6 +38,10 @@ class RedisConnector:
     }
     probe: ClassVar[dict[str, Any]] = {"command": "PING", "args": [], "commands": None}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """A server has no place for the key, so it goes unused."""
@@ -57,6 +65,9 @@ class RedisConnector:
             retry=Retry(NoBackoff(), 0),
             **_tls(values),
         )
+        address = address_of(values["host"])
+        if address != values["host"]:
+            client.connection_pool.connection_class = _to_address(client.connection_pool.connection_class, address)
         try:
             async with client:
                 try:
@@ -73,6 +84,17 @@ class RedisConnector:
                     return {"result": [_to_json(answer) for answer in await pipeline.execute()]}
         except (RedisError, OSError) as error:
             raise refused(f"{where}: {values['command'] or 'transaction'}", words(error)) from error
+
+
+def _to_address(connection: type[AbstractConnection], address: str) -> type[AbstractConnection]:
+    """Connections to an address, whose certificates are still the host's."""
+
+    class Judged(connection):  # type: ignore[misc,valid-type]
+        def _connection_arguments(self) -> dict[str, Any]:
+            arguments = {**super()._connection_arguments(), "host": address}
+            return {**arguments, "server_hostname": self.host} if "ssl" in arguments else arguments
+
+    return Judged
 
 
 def _tls(values: dict[str, Any]) -> dict[str, Any]:

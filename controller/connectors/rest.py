@@ -9,8 +9,9 @@ import httpx
 
 from controller.connectors.contents import in_base64, to_bytes
 from controller.connectors.errors import ConnectorError, invalid, missing, refused
-from controller.connectors.http import exchange, header_texts, usable_url
+from controller.connectors.http import exchange, header_texts, host_of, stays_below, usable_url
 from controller.connectors.inputs import ANY, ATTEMPTS, Input, Inputs, at_most_one, login
+from controller.connectors.reach import denied
 from controller.redaction import without_credentials
 
 METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
@@ -30,8 +31,8 @@ class RestConnector:
 
     summary = "An HTTP request"
     inputs: ClassVar[Inputs] = {
-        "url": Input((str,), "the whole address; or give base_url"),
-        "base_url": Input((str,), "the address to which path is added"),
+        "url": Input((str,), "the whole address; or give base_url", place=True),
+        "base_url": Input((str,), "the address to which path is added", place=True),
         "path": Input((str,), "what follows base_url"),
         "method": Input((str,), ", ".join(METHODS), default="get"),
         "params": Input((dict,), "arguments in the address: an object"),
@@ -49,8 +50,10 @@ class RestConnector:
             (int, list), "an integer or a list of them; anything else is an error", default=[200, 201, 202, 204]
         ),
         "binary": Input((bool,), 'the response comes as content, {"base64": "..."}', default=False),
-        "follow_redirects": Input((bool,), "go where a redirect points to", default=True),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "follow_redirects": Input(
+            (bool,), "go where a redirect points to; without a connection false, otherwise true", place=True
+        ),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         "timeout": Input((float,), "seconds for one attempt with its redirects", default=60.0, minimum=0.001),
         "retries": Input(
             (int,),
@@ -63,6 +66,12 @@ class RestConnector:
     probe: ClassVar[dict[str, Any]] = {"method": "get", "expected_status_code": _REACHED}
     # Whoever asks for retries has a server that can take them; the Idempotency-Key helps it.
     repeatable = True
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server; those that it redirects to nobody knows before."""
+        if values["follow_redirects"]:
+            raise denied("a flow can't choose to follow redirects")
+        return [host_of(_url(values))]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Raises ConnectorError with status and beginning of the body, or with the words of the failed connection."""
@@ -78,7 +87,7 @@ class RestConnector:
             auth=auth,
             timeout_s=values["timeout"],
             verify=values["verify_ssl"],
-            follow_redirects=values["follow_redirects"],
+            follow_redirects=values["follow_redirects"] is not False,
         )
         if response.status_code not in expected:
             raise _unexpected(where, response, body)
@@ -131,7 +140,7 @@ def _url(values: dict[str, Any]) -> str:
     if url is None and base is None:
         raise missing("one of the inputs url, base_url is required")
     if url is None:
-        url = base if path is None else f"{base.rstrip('/')}/{path.lstrip('/')}"
+        url = base if path is None else f"{base.rstrip('/')}/{stays_below(path, 'path').lstrip('/')}"
     elif path is not None:
         raise invalid("input path goes with base_url; url is a whole address")
     return usable_url(url)

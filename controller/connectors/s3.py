@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from controller.connectors.blocking import in_thread
 from controller.connectors.contents import BINARY, CONTENT, MAX_CONTENT_BYTES, from_bytes, to_bytes, too_large
-from controller.connectors.errors import refused, words
+from controller.connectors.errors import invalid, refused, words
+from controller.connectors.http import host_of
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, needed
+
+_BUCKET = re.compile(r"[\w.-]+")
 
 
 class S3Connector:
@@ -17,12 +21,12 @@ class S3Connector:
 
     summary = "Objects in an S3 bucket"
     inputs: ClassVar[Inputs] = {
-        "endpoint_url": Input((str,), "address of the server; without one Amazon's"),
-        "region": Input((str,), "region", default="us-east-1"),
+        "endpoint_url": Input((str,), "address of the server; without one Amazon's", place=True),
+        "region": Input((str,), "region", default="us-east-1", place=True),
         "access_key_id": Input((str,), "which access key"),
         "secret_access_key": Input((str,), "its secret", secret=True),
         "session_token": Input((str,), "of temporary credentials", secret=True),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         "action": Input(
             (str,), "what to do", default="get", choices=("get", "put", "head", "list", "delete", "copy", "presign")
         ),
@@ -41,6 +45,13 @@ class S3Connector:
     }
     probe: ClassVar[dict[str, Any]] = {"action": "list", "limit": 1}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server that was named; without one Amazon's, which no flow can lead elsewhere."""
+        if not _BUCKET.fullmatch(values["bucket"]):
+            # An ARN makes another host name of its parts.
+            raise invalid("input bucket must be the name of a bucket")
+        return [] if values["endpoint_url"] is None else [host_of(values["endpoint_url"])]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Each of the actions is the same when it is done twice, so the key goes unused."""

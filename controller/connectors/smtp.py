@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from controller.connectors.contents import to_bytes
 from controller.connectors.errors import invalid, missing, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, texts
+from controller.connectors.reach import socket_to
 
 _RECIPIENTS = ("to", "cc", "bcc")
 _PORTS = {"tls": 465, "starttls": 587, "off": 25}
@@ -24,10 +25,10 @@ class SmtpConnector:
 
     summary = "An e-mail, sent"
     inputs: ClassVar[Inputs] = {
-        "host": Input((str,), "name or address of the server", required=True),
-        "port": Input((int,), "TCP port; otherwise 465 for tls, 587 for starttls, 25 for off", minimum=1),
-        "tls": Input((str,), "how the connection is encrypted", default="starttls", choices=tuple(_PORTS)),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "host": Input((str,), "name or address of the server", required=True, place=True),
+        "port": Input((int,), "TCP port; otherwise 465 for tls, 587 for starttls, 25 for off", minimum=1, place=True),
+        "tls": Input((str,), "how the connection is encrypted", default="starttls", choices=tuple(_PORTS), place=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         **login(),
         "from": Input((str,), 'sender; "Ann <ann@example.com>" (in a flow: from_=)'),
         "to": Input((str, list), "a recipient or several"),
@@ -47,6 +48,10 @@ class SmtpConnector:
     probe: ClassVar[dict[str, Any]] = {"check_only": True}
     repeatable = False
 
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
+
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """The key becomes the Message-ID."""
         import aiosmtplib
@@ -56,7 +61,6 @@ class SmtpConnector:
         message, recipients = (None, []) if values["check_only"] else _message(values, idempotency_key)
         client = aiosmtplib.SMTP(
             hostname=values["host"],
-            port=port,
             use_tls=values["tls"] == "tls",
             start_tls=values["tls"] == "starttls",
             validate_certs=values["verify_ssl"],
@@ -65,7 +69,9 @@ class SmtpConnector:
             timeout=values["timeout"],
         )
         try:
-            await client.connect()
+            judged = await socket_to(values["host"], port)
+            # It takes a socket or a port.
+            await client.connect(**({"port": port} if judged is None else {"sock": judged}))
         except aiosmtplib.SMTPAuthenticationError as error:
             raise refused(f"{where}: logging in", words(error)) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:

@@ -9,6 +9,7 @@ from controller.connectors.errors import invalid, refused, words
 from controller.connectors.http import header_texts, usable_url
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login
 from controller.connectors.plain_values import plain
+from controller.connectors.reach import denied
 
 
 class SoapConnector:
@@ -19,20 +20,24 @@ class SoapConnector:
 
     summary = "An operation of a SOAP service"
     inputs: ClassVar[Inputs] = {
-        "wsdl": Input((str,), "address of the description", required=True),
+        "wsdl": Input((str,), "address of the description", required=True, place=True),
         "operation": Input((str,), "name of the operation; without one the result is the list of them"),
         "args": Input((dict,), "its arguments by name", default={}),
         "service": Input((str,), "which service, where the description has several"),
         "service_port": Input((str,), "which port of the service, where it has several"),
-        "address": Input((str,), "where the service is, if the description says something else"),
+        "address": Input((str,), "where the service is, if the description says something else", place=True),
         **login(username="user name for basic authentication"),
         "headers": Input((dict,), "HTTP headers, an object of texts", default={}),
         "soap_headers": Input((dict,), "SOAP headers by name"),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         **ATTEMPTS,
     }
     probe: ClassVar[dict[str, Any]] = {"operation": None}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """Always refused: a description leads to further ones, and to the service."""
+        raise denied(f"a flow can't choose the description {values['wsdl']}, which leads to other addresses")
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """The key goes as the HTTP header Idempotency-Key."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -10,23 +11,27 @@ from controller.connectors.blocking import in_thread
 from controller.connectors.errors import ConnectorError, invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, one_of
 from controller.connectors.plain_values import plain
+from controller.connectors.reach import address_of, led_by_flow
 from controller.connectors.sql_params import Placeholders, bound, parameter
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, CursorResult
+    from sqlalchemy import URL, Connection, CursorResult, Engine
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
 _FETCHES = ("fetch", "fetchrow", "fetchval")
 _STATEMENTS = (*_FETCHES, "execute", "executemany")
+_NO_FILE: Final = "/dev/null/none"
 # What PostgreSQL can declare a cursor for, so that rows come in parts and not all into memory.
 _STREAMED = ("select", "values", "table")
 
 
 def _inputs(places: str, port: int, tls: Inputs) -> Inputs:
     return {
-        "host": Input((str,), "name or address of the server, or the folder of its socket", default="localhost"),
-        "port": Input((int,), "TCP port", default=port, minimum=1),
+        "host": Input(
+            (str,), "name or address of the server, or the folder of its socket", default="localhost", place=True
+        ),
+        "port": Input((int,), "TCP port", default=port, minimum=1, place=True),
         "database": Input((str,), "name of the database"),
         **login(),
         **tls,
@@ -50,6 +55,10 @@ class _SqlConnector(abc.ABC):
     repeatable = False
     placeholders: ClassVar[Placeholders]
 
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
+
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """A database has no place for the key, so it goes unused."""
         del idempotency_key
@@ -68,6 +77,10 @@ class _SqlConnector(abc.ABC):
     def streams(self, statement: str) -> bool:
         """Whether the rows of a statement can come in parts."""
 
+    def prepare(self, engine: Engine) -> None:
+        """Before its first connection."""
+        del engine
+
     def abandon(self, connection: Connection, found: CursorResult[Any]) -> None:
         """Leave the rest of a result where it is."""
         del connection
@@ -81,6 +94,7 @@ class _SqlConnector(abc.ABC):
         where = f"{values['host']}:{values['port']}/{values['database'] or ''}"
         statement = values[action]
         engine = create_engine(self.address(), poolclass=NullPool, connect_args=self.options(values))
+        self.prepare(engine)
         try:
             connection = engine.connect()
         except DBAPIError as error:
@@ -150,6 +164,7 @@ class PostgresConnector(_SqlConnector):
                 "as libpq has it",
                 default="prefer",
                 choices=("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+                place=True,
             )
         },
     )
@@ -165,8 +180,12 @@ class PostgresConnector(_SqlConnector):
 
         # Imported here, so that a missing one is named as such and not wrapped by SQLAlchemy.
         del psycopg
+        address = address_of(values["host"])
         return {
             "host": values["host"],
+            **({} if address == values["host"] else {"hostaddr": address}),
+            # A flow must not log in as the controller's user.
+            **({"passfile": _NO_FILE, "sslcert": _NO_FILE} if led_by_flow() else {}),
             "port": values["port"],
             "dbname": values["database"] or "postgres",
             "user": values["username"],
@@ -189,7 +208,11 @@ class MysqlConnector(_SqlConnector):
         3306,
         {
             "tls": Input(
-                (str,), "verify: with a certificate that is checked", default="off", choices=("off", "on", "verify")
+                (str,),
+                "verify: with a certificate that is checked",
+                default="off",
+                choices=("off", "on", "verify"),
+                place=True,
             )
         },
     )
@@ -221,6 +244,27 @@ class MysqlConnector(_SqlConnector):
             return {**options, "ssl_disabled": True}
         checks = values["tls"] == "verify"
         return {**options, "ssl": {"check_hostname": checks}, "ssl_verify_cert": checks, "ssl_verify_identity": checks}
+
+    def prepare(self, engine: Engine) -> None:
+        import pymysql
+        from sqlalchemy import event
+
+        def connect(dialect: Any, record: Any, positional: Any, options: dict[str, Any]) -> Any:
+            """To the address that was judged; the certificate is still the host's. Raises pymysql.Error."""
+            del dialect, record, positional
+            address = address_of(options.get("host", ""))
+            if address == options.get("host", ""):
+                return None
+            where = (address, options["port"])
+            try:
+                judged = socket.create_connection(where, options["connect_timeout"])
+            except OSError as error:
+                raise pymysql.err.OperationalError(f"can't connect to {options['host']} ({error})") from error
+            connection = pymysql.connect(**options, defer_connect=True)
+            connection.connect(judged)
+            return connection
+
+        event.listen(engine, "do_connect", connect)
 
     def streams(self, statement: str) -> bool:
         del statement

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final
 from controller.connectors.blocking import in_thread
 from controller.connectors.errors import invalid, refused
 from controller.connectors.inputs import Input, Inputs, one_of
+from controller.connectors.reach import denied
 
 MAX_RESULT_BYTES: Final = 16 * 1024 * 1024
 
@@ -33,7 +34,9 @@ class SqliteConnector:
 
     summary = "A statement on an SQLite file"
     inputs: ClassVar[Inputs] = {
-        "path": Input((str,), "the file, as the controller sees it; execute and executemany create it", required=True),
+        "path": Input(
+            (str,), "the file, as the controller sees it; execute and executemany create it", required=True, place=True
+        ),
         "fetch": Input((str,), "statement; the result is a list of objects"),
         "fetchrow": Input((str,), "statement; the result is the first row, or null"),
         "fetchval": Input((str,), "statement; the result is the first value, or null"),
@@ -44,6 +47,10 @@ class SqliteConnector:
     }
     probe: ClassVar[dict[str, Any]] = {"fetchval": "SELECT count(*) FROM sqlite_master"}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """Always refused."""
+        raise denied(f"{values['path']}: a flow can't choose a file of the controller's host")
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """SQLite has no place for the key, so it goes unused."""

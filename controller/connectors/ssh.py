@@ -45,6 +45,10 @@ class SshConnector:
     probe: ClassVar[dict[str, Any]] = {"script": None, "command": "true", "expected_retcode": [0]}
     repeatable = False
 
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
+
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """A script finds the key in its environment, as IDEMPOTENCY_KEY."""
         import asyncssh

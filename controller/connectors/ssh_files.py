@@ -39,6 +39,10 @@ class SftpConnector:
     probe: ClassVar[dict[str, Any]] = {"action": "list", "path": "."}
     repeatable = False
 
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
+
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Putting and renaming are the same when they are done twice, so the key goes unused."""
         del idempotency_key
@@ -111,6 +115,10 @@ class ScpConnector:
     }
     probe: ClassVar[dict[str, Any]] = {"action": "download", "path": "/etc/hosts"}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [values["host"]]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """An upload is the same when it is done twice, so the key goes unused."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import Input, Inputs, login
+from controller.connectors.reach import socket_to
 
 if TYPE_CHECKING:
     from asyncssh import SSHClientConnection
 
 SESSION: Inputs = MappingProxyType(
     {
-        "host": Input((str,), "name or address of the server", required=True),
-        "port": Input((int,), "TCP port", default=22, minimum=1),
+        "host": Input((str,), "name or address of the server", required=True, place=True),
+        "port": Input((int,), "TCP port", default=22, minimum=1, place=True),
         **login(),
         "key": Input((str,), "private key: the text of its file", secret=True),
         "key_passphrase": Input((str,), "what opens the private key", secret=True),
@@ -24,8 +25,9 @@ SESSION: Inputs = MappingProxyType(
             (str, list),
             "public keys that the server may have, as in known_hosts without the name; else those that"
             " the controller's user knows",
+            place=True,
         ),
-        "check_host_key": Input((bool,), "false: whoever answers is taken for the server", default=True),
+        "check_host_key": Input((bool,), "false: whoever answers is taken for the server", default=True, place=True),
     }
 )
 
@@ -56,6 +58,7 @@ async def ssh_session(values: dict[str, Any]) -> AsyncIterator[SSHClientConnecti
         options["known_hosts"] = known
     where = endpoint(values)
     try:
+        options["sock"] = await socket_to(values["host"], values["port"])
         session = await asyncssh.connect(values["host"], **options)
     except asyncssh.HostKeyNotVerifiable as error:
         raise refused(

@@ -10,7 +10,7 @@ import httpx
 
 from controller.connectors.contents import BINARY, CONTENT, from_bytes, to_bytes
 from controller.connectors.errors import refused
-from controller.connectors.http import exchange, header_texts, usable_url
+from controller.connectors.http import exchange, header_texts, host_of, stays_below, usable_url
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ class WebdavConnector:
 
     summary = "A file on a WebDAV server"
     inputs: ClassVar[Inputs] = {
-        "base_url": Input((str,), "address of the folder that paths begin at", required=True),
+        "base_url": Input((str,), "address of the folder that paths begin at", required=True, place=True),
         **login(username="user name for basic authentication"),
         "headers": Input((dict,), "an object of texts", default={}),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         "action": Input((str,), "what to do", default="get", choices=tuple(_METHODS)),
         "path": Input((str,), "the file or folder", default=""),
         "to": Input((str,), "the new path, for move and copy; what is there is replaced"),
@@ -54,13 +54,17 @@ class WebdavConnector:
     probe: ClassVar[dict[str, Any]] = {"action": "list", "path": ""}
     repeatable = False
 
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [host_of(values["base_url"])]
+
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """Each of the actions is the same when it is done twice, so the key goes unused."""
         del idempotency_key
         action, path = values["action"], values["path"]
         base = usable_url(values["base_url"]).rstrip("/")
         headers = httpx.Headers(header_texts(values["headers"]))
-        request: dict[str, Any] = {"method": _METHODS[action], "url": _address(base, path), "headers": headers}
+        request: dict[str, Any] = {"method": _METHODS[action], "url": _address(base, path, "path"), "headers": headers}
         match action:
             case "put":
                 request["content"] = to_bytes(needed(values, "content", action), "content")
@@ -69,7 +73,7 @@ class WebdavConnector:
                 request["content"] = _PROPERTIES.encode()
                 headers.update({"Depth": "1", "Content-Type": "application/xml; charset=utf-8"})
             case "move" | "copy":
-                headers.update({"Destination": _address(base, needed(values, "to", action)), "Overwrite": "T"})
+                headers.update({"Destination": _address(base, needed(values, "to", action), "to"), "Overwrite": "T"})
         where = f"{request['method']} {request['url']}"
         auth = None
         if values["username"] is not None:
@@ -89,8 +93,8 @@ class WebdavConnector:
         return {}
 
 
-def _address(base: str, path: str) -> str:
-    return f"{base}/{quote(path.lstrip('/'))}"
+def _address(base: str, path: str, name: str) -> str:
+    return f"{base}/{quote(stays_below(path, name).lstrip('/'))}"
 
 
 def _entries(where: str, body: bytes, asked: str, base: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import httpx
 
 from controller.connectors.contents import in_base64, to_bytes
 from controller.connectors.errors import invalid, refused
-from controller.connectors.http import exchange, header_texts, usable_url
+from controller.connectors.http import exchange, header_texts, host_of, usable_url
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login
 
 
@@ -23,16 +23,20 @@ class XmlrpcConnector:
 
     summary = "A call by XML-RPC"
     inputs: ClassVar[Inputs] = {
-        "url": Input((str,), "address of the service", required=True),
+        "url": Input((str,), "address of the service", required=True, place=True),
         "method": Input((str,), "name of the method", required=True),
         "args": Input((list,), "its arguments", default=[]),
         **login(username="user name for basic authentication"),
         "headers": Input((dict,), "an object of texts", default={}),
-        "verify_ssl": Input((bool,), "check the server's certificate", default=True),
+        "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         **ATTEMPTS,
     }
     probe: ClassVar[dict[str, Any]] = {"method": "system.listMethods", "args": []}
     repeatable = False
+
+    def hosts(self, values: dict[str, Any]) -> list[str]:
+        """The server."""
+        return [host_of(values["url"])]
 
     async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
         """The key goes as the header Idempotency-Key."""

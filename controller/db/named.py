@@ -13,7 +13,11 @@ from controller.db.upsert import insert_or_replace
 from controller.model import Connection
 
 _SELECT_CONNECTIONS = select(
-    connections.c.name, connections.c.connector_type, connections.c.value, connections.c.secrets
+    connections.c.name,
+    connections.c.connector_type,
+    connections.c.value,
+    connections.c.secrets,
+    connections.c.saved_by,
 ).order_by(connections.c.name)
 _SELECT_CONNECTION = _SELECT_CONNECTIONS.where(connections.c.name == bindparam("key"))
 
@@ -29,6 +33,7 @@ class NamedRecords(Transactions):
                 "connector_type": connection.connector_type,
                 "value": connection.value,
                 "secrets": connection.secrets,
+                "saved_by": connection.saved_by,
             },
         )
 

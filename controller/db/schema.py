@@ -194,6 +194,7 @@ connections = Table(
     Column("connector_type", Text, nullable=False),
     Column("value", LargeBinary, nullable=False),
     Column("secrets", LargeBinary, nullable=False),
+    Column("saved_by", IdText, nullable=False),
 )
 
 settings = Table(

@@ -38,10 +38,10 @@ class ConnectionCalls:
         value, secrets = (
             packed(call.mapping(part)) if call.args.get(part) is not None else b"" for part in ("value", "secrets")
         )
-        await self._connections.save(name, connection_type, value, secrets)
+        await self._connections.save(name, connection_type, value, secrets, saved_by=call.execution_id)
 
     async def exists(self, call: FlowCall) -> bool:
         return await self._connections.exists(call.name())
 
     async def delete(self, call: FlowCall) -> None:
-        await self._connections.delete(call.name())
+        await self._connections.delete(call.name(), by=call.execution_id)

@@ -28,11 +28,6 @@ class Refused(Exception):
 class CountingConnector:
     """Counts, and waits where it is told to."""
 
-    places: frozenset[str] = frozenset()
-
-    async def without_connection(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        return inputs
-
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
         self.called = asyncio.Event()
@@ -41,14 +36,17 @@ class CountingConnector:
         self.fails = False
 
     summary = "counts"
+    places: tuple[str, ...] = ("host",)
     inputs: ClassVar[Any] = {}
     probe: ClassVar[Any] = {}
 
     def check(self, value: Any) -> None:
         """Takes anything."""
 
-    async def call(self, inputs: dict[str, Any], *, idempotency_key: str, secret: Any = ()) -> dict[str, Any]:
-        self.seen.append({**inputs, "key": idempotency_key})
+    async def call(
+        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Any = (), led_by_flow: bool = False
+    ) -> dict[str, Any]:
+        self.seen.append({**inputs, "key": idempotency_key, "led_by_flow": led_by_flow})
         self.called.set()
         await self.may_end.wait()
         if self.fails:
@@ -119,6 +117,53 @@ async def test_connection_value_is_overlaid_with_the_calls_inputs(
     with pytest.raises(FlowError) as raised:
         await agent.call("connect", connection="db", inputs={})
     assert raised.value.type == "ResourceNotFoundError"
+
+
+async def test_where_a_connection_leads_is_out_of_a_flows_reach(
+    controller: ControllerUnderTest, connector: CountingConnector
+) -> None:
+    connection = types_pb2.Connection(name="db", connector_type="COUNT", value_json=b'{"host": "h", "table": "t"}')
+    await controller.connections.SaveConnection(pb.SaveConnectionRequest(connection=connection))
+    _, agent = await controller.run()
+    for host in ("other", None):
+        with pytest.raises(FlowError) as raised:
+            await agent.call("connect", connection="db", inputs={"host": host})
+        words = "where the connection 'db' leads is its own business: leave out host"
+        assert (raised.value.type, raised.value.message) == ("InvalidInputError", words)
+    # A plug-in that says of no input where it leads keeps all that the connection sets.
+    connector.places = ()
+    with pytest.raises(FlowError, match="leave out table"):
+        await agent.call("connect", connection="db", inputs={"table": "mine"})
+    await agent.call("connect", connection="db", inputs={"more": 1})
+    assert [one["led_by_flow"] for one in connector.seen] == [False]
+
+
+async def test_flow_leads_the_call_when_it_saved_the_connection_or_uses_none(
+    controller: ControllerUnderTest, connector: CountingConnector
+) -> None:
+    execution, agent = await controller.run()
+    await agent.call("connection_save", name="mine", connection_type="COUNT", value={"host": "h"})
+    await agent.call("connect", connection="mine", inputs={})
+    await agent.call("connect", connector_type="COUNT", inputs={"host": "h"})
+    await controller.connections.TestConnection(pb.TestConnectionRequest(name="mine"))
+    assert [one["led_by_flow"] for one in connector.seen] == [True, True, True]
+    [listed] = (await controller.connections.ListConnections(pb.ListConnectionsRequest())).connections
+    assert listed.saved_by == execution
+    with pytest.raises(FlowError, match="leave out host"):
+        await agent.call("connect", connection="mine", inputs={"host": "other"})
+
+
+async def test_operators_connection_stays_when_a_flow_would_change_it(controller: ControllerUnderTest) -> None:
+    _, agent = await controller.run()
+    await agent.call("connection_save", name="db", connection_type="COUNT", value={"host": "flow's"})
+    connection = types_pb2.Connection(name="db", connector_type="COUNT", value_json=b'{"host": "h"}')
+    await controller.connections.SaveConnection(pb.SaveConnectionRequest(connection=connection))
+    for name, arguments in (("connection_save", {"connection_type": "COUNT", "value": {}}), ("connection_delete", {})):
+        with pytest.raises(FlowError, match="is an operator's") as raised:
+            await agent.call(name, name="db", **arguments)
+        assert raised.value.type == "PermissionDenied"
+    found = (await controller.connections.GetConnection(pb.GetConnectionRequest(name="db"))).connection
+    assert (found.value_json, found.saved_by) == (b'{"host":"h"}', "")
 
 
 async def test_flow_gets_the_connectors_error_when_it_refuses(

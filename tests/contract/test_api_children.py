@@ -20,6 +20,7 @@ class SlowConnector:
     """Waits until a test lets it end."""
 
     summary = "slow"
+    places = ()
 
     def __init__(self) -> None:
         self.inputs: dict[str, Any] = {}
@@ -31,7 +32,9 @@ class SlowConnector:
     def check(self, value: Any) -> None:
         """Takes anything."""
 
-    async def call(self, inputs: dict[str, Any], *, idempotency_key: str, secret: Any = ()) -> dict[str, Any]:
+    async def call(
+        self, inputs: dict[str, Any], *, idempotency_key: str, secret: Any = (), led_by_flow: bool = False
+    ) -> dict[str, Any]:
         self.keys.append(idempotency_key)
         self.called.set()
         await self.may_end.wait()

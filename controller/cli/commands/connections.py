@@ -23,6 +23,8 @@ app = options.new_app()
 group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Named connections that flows use by name.")
 app.add_typer(group, name="connection")
 
+_OPERATOR = "operator"
+
 
 def complete_connection(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Names of connections, for the shell; nothing when no controller answers."""
@@ -176,13 +178,21 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
 
 def _table(connections: Sequence[types_pb2.Connection]) -> None:
-    rows = [(one.name, one.connector_type, json.dumps(_shown_value(one), ensure_ascii=False)) for one in connections]
-    printer.table((Column("NAME"), Column("TYPE"), Column("VALUE", flexible=True)), rows)
+    rows = [
+        (one.name, one.connector_type, one.saved_by or _OPERATOR, json.dumps(_shown_value(one), ensure_ascii=False))
+        for one in connections
+    ]
+    printer.table((Column("NAME"), Column("TYPE"), Column("SAVED BY"), Column("VALUE", flexible=True)), rows)
 
 
 def _fields(connection: types_pb2.Connection) -> None:
     value = {key: _text(item) for key, item in _shown_value(connection).items()}
-    printer.fields([("name", connection.name), ("type", connection.connector_type), *value.items()])
+    head = [
+        ("name", connection.name),
+        ("type", connection.connector_type),
+        ("saved by", connection.saved_by or _OPERATOR),
+    ]
+    printer.fields([*head, *value.items()])
 
 
 def _shown_value(connection: types_pb2.Connection) -> dict[str, Any]:
@@ -200,7 +210,8 @@ def _inputs_table(one: types_pb2.ConnectorType) -> None:
     for given in one.inputs:
         default = "required" if given.required else _text(records.json_value(given.default_json))
         text = given.help + (f" ({', '.join(given.choices)})" if given.choices else "")
-        rows.append((given.name, given.type, default, f"secret: {text}" if given.secret else text))
+        kind = "secret: " if given.secret else "place: " if given.place else ""
+        rows.append((given.name, given.type, default, f"{kind}{text}"))
     printer.table(columns, rows)
 
 

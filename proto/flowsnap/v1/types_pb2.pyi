@@ -380,6 +380,7 @@ class Connection(_message.Message):
     CONNECTOR_TYPE_FIELD_NUMBER: _builtins.int
     VALUE_JSON_FIELD_NUMBER: _builtins.int
     SECRETS_JSON_FIELD_NUMBER: _builtins.int
+    SAVED_BY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     connector_type: _builtins.str
     """"REST", "SQLITE", ..."""
@@ -388,6 +389,8 @@ class Connection(_message.Message):
     """An object that is laid over the value, and encrypted where it is stored. It goes in with SaveConnection; in answers
     each of its values is masked.
     """
+    saved_by: _builtins.str
+    """In answers: the execution that saved it; empty: an operator."""
     def __init__(
         self,
         *,
@@ -395,10 +398,11 @@ class Connection(_message.Message):
         connector_type: _builtins.str = ...,
         value_json: _builtins.bytes = ...,
         secrets_json: _builtins.bytes = ...,
+        saved_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_type", b"connector_type", "name", b"name", "secrets_json", b"secrets_json", "value_json", b"value_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connector_type", b"connector_type", "name", b"name", "saved_by", b"saved_by", "secrets_json", b"secrets_json", "value_json", b"value_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -446,6 +450,7 @@ class ConnectorInput(_message.Message):
     DEFAULT_JSON_FIELD_NUMBER: _builtins.int
     CHOICES_FIELD_NUMBER: _builtins.int
     HELP_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     type: _builtins.str
     """Of JSON, in words: "a text or a list"."""
@@ -453,6 +458,8 @@ class ConnectorInput(_message.Message):
     secret: _builtins.bool
     default_json: _builtins.bytes
     help: _builtins.str
+    place: _builtins.bool
+    """Says where a connection leads; a flow that uses one can't give it."""
     @_builtins.property
     def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -465,10 +472,11 @@ class ConnectorInput(_message.Message):
         default_json: _builtins.bytes = ...,
         choices: _abc.Iterable[_builtins.str] | None = ...,
         help: _builtins.str = ...,
+        place: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "default_json", b"default_json", "help", b"help", "name", b"name", "required", b"required", "secret", b"secret", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "default_json", b"default_json", "help", b"help", "name", b"name", "place", b"place", "required", b"required", "secret", b"secret", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

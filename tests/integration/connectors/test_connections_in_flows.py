@@ -68,23 +68,40 @@ def test_exceptions_keep_type_and_message_and_no_secret_is_seen_when_connectors_
     assert "wrong-and-hidden" not in seen
 
 
-def test_flow_keeps_a_connection_that_it_saved_when_it_is_taken_back(
+def test_flow_keeps_a_connection_that_it_saved_and_an_operator_can_take_it_over(
     platform: Platform, redis_server: Endpoint
 ) -> None:
     name = f"made-{free_port()}"
     where = {key: value for key, value in redis_server().items() if key != "password"}
     execution = platform.run(f"""
+        import flow_api
+
         def handler(system, this):
             connection = system.connection('{name}')
             there = connection.exists()
             connection.save(connection_type='REDIS', value={where!r}, secrets={{'password': '{PASSWORD}'}})
             shown = connection.get('value')
-            answer = this.connect('{name}', command='PING').get('output_value')['result']
+            try:
+                answer = this.connect('{name}', command='PING').get('output_value')['result']
+            except flow_api.PermissionDenied as error:
+                answer = str(error)
             this.set_output(there=there, shown=shown, answer=answer)
     """)
     assert platform.wait_ended(execution).status == SUCCESS, platform.get(execution).message
-    expected = {"there": False, "shown": {**where, "password": "********"}, "answer": True}
+    shown = {**where, "password": "********"}
+    refused = platform.output(execution).pop("answer")
+    assert refused.startswith("REDIS: 127.0.0.1 is the controller's own host or link; an operator can allow it")
+    expected = {"there": False, "shown": shown, "answer": refused}
     assert platform.output(execution) == expected
     platform.load(execution, id=platform.savepoints(execution)[0].id)
     assert platform.wait_ended(execution).status == SUCCESS
     assert platform.output(execution) == {**expected, "there": True}
+    platform.connect(name, "REDIS", **redis_server())
+    execution = platform.run(f"""
+        def handler(system, this):
+            this.set_output(answer=this.connect('{name}', command='PING').get('output_value')['result'])
+            system.connection('{name}').delete()
+    """)
+    ended = platform.wait_ended(execution)
+    assert (ended.status, f"connection '{name}' is an operator's" in ended.message) == (ERROR, True), ended.message
+    assert platform.output(execution) == {"answer": True}

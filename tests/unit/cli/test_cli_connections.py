@@ -44,6 +44,9 @@ def test_value_and_masked_secrets_are_shown_together(controller, snapctl):
         "host",
         "type:",
         "SSH",
+        "saved",
+        "by:",
+        "operator",
         "port:",
         "22",
         "key:",
@@ -53,13 +56,20 @@ def test_value_and_masked_secrets_are_shown_together(controller, snapctl):
     assert (document["value"], document["secrets"]) == ({"port": 22}, {"key": "********"})
 
 
+def test_execution_is_named_when_it_saved_a_connection(controller, snapctl):
+    saved = types_pb2.Connection(name="host", connector_type="SSH", value_json=b"{}", saved_by="e5" * 13)
+    controller.answer("ListConnections", control_pb2.ListConnectionsResponse(connections=[saved]))
+    assert snapctl("connection", "ls").out.splitlines()[1].split() == ["host", "SSH", "e5" * 13, "{}"]
+    assert snapctl("connection", "ls", "-o", "json").json["connections"][0]["saved_by"] == "e5" * 13
+
+
 def test_duration_is_told_when_a_connection_works(controller, snapctl):
     controller.answer("TestConnection", control_pb2.TestConnectionResponse(duration_us=7900))
     assert snapctl("connection", "test", "host").out == "host works (7.9 ms)\n"
 
 
 def test_inputs_are_listed_when_a_type_is_named(controller, snapctl):
-    host = types_pb2.ConnectorInput(name="host", type="a text", required=True, help="the server")
+    host = types_pb2.ConnectorInput(name="host", type="a text", required=True, place=True, help="the server")
     password = types_pb2.ConnectorInput(name="password", type="a text", secret=True, help="password")
     mode = types_pb2.ConnectorInput(name="tls", type="a text", default_json=b'"off"', choices=["on", "off"], help="how")
     ssh = types_pb2.ConnectorType(name="SSH", summary="A script", inputs=[host, password, mode])
@@ -67,7 +77,7 @@ def test_inputs_are_listed_when_a_type_is_named(controller, snapctl):
     assert snapctl("connection", "types").out.splitlines()[1].split() == ["SSH", "A", "script"]
     lines = [line.split() for line in snapctl("connection", "types", "ssh").out.splitlines()[3:]]
     assert lines == [
-        ["host", "a", "text", "required", "the", "server"],
+        ["host", "a", "text", "required", "place:", "the", "server"],
         ["password", "a", "text", "secret:", "password"],
         ["tls", "a", "text", "off", "how", "(on,", "off)"],
     ]

@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 
 import pytest
 
-from controller.connectors import ATTEMPTS, ConnectorError, Input, Inputs, connector, connectors, refused
+from controller.connectors import (
+    ATTEMPTS,
+    ConnectorError,
+    Input,
+    Inputs,
+    address_of,
+    connector,
+    connectors,
+    refused,
+)
 from controller.connectors.guard import SHOWN_CHARACTERS, Guard
 
 
@@ -84,6 +93,28 @@ async def test_extra_is_named_when_its_library_is_missing() -> None:
 async def test_limit_is_named_when_a_connector_does_not_keep_it_itself() -> None:
     with pytest.raises(ConnectorError, match=r"not done within 0.01 s; the input timeout"):
         await call(Faulty(lasts_s=30), timeout=0.01)
+
+
+async def test_plug_in_is_for_operators_connections_when_it_does_not_say_where_it_leads() -> None:
+    with pytest.raises(ConnectorError, match=r"connection: snapctl connection save NAME --type FAULTY$") as caught:
+        await Guard("FAULTY", Faulty()).call({}, idempotency_key="k", led_by_flow=True)
+    assert caught.value.error_type == "PermissionDenied"
+
+
+async def test_judged_addresses_are_known_to_a_plug_in_when_it_says_where_it_leads() -> None:
+    class Leading(Faulty):
+        def hosts(self, values: dict[str, Any]) -> list[str]:
+            return [values["note"]]
+
+        async def run(self, values: dict[str, Any], *, idempotency_key: str) -> dict[str, Any]:
+            return {"to": await asyncio.to_thread(address_of, values["note"])}
+
+    guard = Guard("FAULTY", Leading())
+    led = await guard.call({"note": "3221225985"}, idempotency_key="k", led_by_flow=True)
+    assert led == {"to": "192.0.2.1"}
+    assert await guard.call({"note": "3221225985"}, idempotency_key="k") == {"to": "3221225985"}
+    with pytest.raises(ConnectorError, match="own host or link"):
+        await guard.call({"note": "localhost"}, idempotency_key="k", led_by_flow=True)
 
 
 def test_part_of_the_inputs_is_enough_when_a_connection_is_checked() -> None:

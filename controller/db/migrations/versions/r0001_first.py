@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("connector_type", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("secrets", sa.LargeBinary(), nullable=False),
+        sa.Column("saved_by", _ID, nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_connections")),
     )
     op.create_table(
