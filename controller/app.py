@@ -10,6 +10,7 @@ from controller.api.agent_service import AgentService
 from controller.api.connection_service import ConnectionService
 from controller.api.execution_service import ExecutionService
 from controller.api.flow_service import FlowService
+from controller.api.retention_service import RetentionService
 from controller.api.savepoint_service import SavepointService
 from controller.api.server import Servers
 from controller.api.system_service import SystemService
@@ -33,6 +34,7 @@ from controller.loads import Loads
 from controller.pauses import Pauses
 from controller.platform import Platform
 from controller.recovery import Recovery
+from controller.retention import Retentions
 from controller.savepoints import Savepoints
 from controller.secrets import SecretBox
 from controller.services import Services
@@ -51,7 +53,8 @@ class App:
         self._services = services
         self._stopping = asyncio.Event()
         self._stop_executions = False
-        savepoints = Savepoints(services)
+        self._retentions = Retentions(services)
+        savepoints = Savepoints(services, self._retentions)
         endings = Endings(services, savepoints)
         containers = Containers(services, endings)
         loads = Loads(services, savepoints, containers, endings)
@@ -70,7 +73,7 @@ class App:
             **LifecycleCalls(services, endings, self._pauses, cancels).handlers(),
             **ChildCalls(services, children).handlers(),
             **CatalogueCalls(services, executions, flows).handlers(),
-            **DumpCalls(services, savepoints, loads, endings).handlers(),
+            **DumpCalls(services, savepoints, loads, endings, self._retentions).handlers(),
             **SavepointCalls(services, savepoints, loads).handlers(),
             **ConnectionCalls(connections).handlers(),
             **self._platform.handlers,
@@ -81,7 +84,10 @@ class App:
             SavepointService(executions, savepoints, loads, Undos(services, savepoints, loads, endings)),
             FlowService(flows),
             ConnectionService(connections),
-            SystemService(services, Trial(services, executions, savepoints, watching), self.shut_down),
+            SystemService(
+                services, Trial(services, executions, savepoints, watching), self._retentions, self.shut_down
+            ),
+            RetentionService(executions, self._retentions),
             self._platform.services,
         )
 
@@ -93,6 +99,7 @@ class App:
         await self._servers.start(config.control_socket, config.agent_socket)
         self._recovery.begin(adopted)
         await self._platform.start()
+        self._retentions.start()
         _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))
 
     def shut_down(self, stop_executions: bool = False) -> None:

@@ -14,7 +14,20 @@ from controller.endings import Endings
 from controller.errors import FailedPrecondition, InvalidArgument, NotFound
 from controller.flows import Flows, make_flow
 from controller.ids import new_id
-from controller.model import NULL, Execution, ExecutionType, Filter, Flow, FlowFile, Json, Savepoint, Status
+from controller.model import (
+    NULL,
+    Execution,
+    ExecutionType,
+    Filter,
+    Flow,
+    FlowFile,
+    Json,
+    KeepRule,
+    KeepScope,
+    Retention,
+    Savepoint,
+    Status,
+)
 from controller.ports import Database
 from controller.savepoints import Savepoints
 from controller.services import Services
@@ -49,6 +62,7 @@ class NewExecution:
     pushed: str = ""
     pushed_version: str = ""
     type: ExecutionType = ExecutionType.FLOW
+    keep: KeepRule | None = None  # its own rule of which savepoints are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,8 @@ class Executions:
             held=birth is not None and birth.held,
         )
         await services.db(Database.add_execution, execution, flow)
+        if new.keep is not None:
+            await services.db(Database.set_retention, Retention(KeepScope.EXECUTION, execution_id, new.keep))
         _log.info("execution %s: created, %s", execution_id, flow_name)
         return execution
 

@@ -16,8 +16,9 @@ from controller.ids import new_id
 from controller.live import ATTACH_LIMIT_S, Live
 from controller.model import Execution, Load, Savepoint, SavepointKind, Status
 from controller.ports import CommandResult, Database
-from controller.savepoints import DUMP_CALLS, Savepoints, Selector
+from controller.savepoints import Savepoints, Selector
 from controller.services import Services
+from controller.thinning import DUMP_CALLS
 from controller.values import packed
 
 By = Literal["operator", "script", "undo", "recovery"]
@@ -70,10 +71,16 @@ class Loads:
     async def load_locked(self, execution_id: str, request: Request) -> LoadResult:
         """As load, for those who hold the execution's lock."""
         began = time.monotonic_ns()
-        services = self._services
-        live = services.live.get(execution_id)
-        execution = await services.execution(execution_id)
+        execution = await self._services.execution(execution_id)
         savepoint = await self._savepoints.resolve(execution, request.savepoint)
+        async with self._savepoints.in_use(savepoint):
+            return await self._load_savepoint(execution, savepoint, request, began)
+
+    async def _load_savepoint(
+        self, execution: Execution, savepoint: Savepoint, request: Request, began: int
+    ) -> LoadResult:
+        services, execution_id = self._services, execution.id
+        live = services.live.get(execution_id)
         left_behind = await self._left_behind(execution, savepoint)
         repeated = tuple(name for name in savepoint.open_calls if name not in DUMP_CALLS)
         if request.dry_run:

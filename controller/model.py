@@ -152,6 +152,52 @@ class Savepoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SavepointTrace:
+    """What retention looks at of a savepoint."""
+
+    id: str
+    number: int
+    name: str
+    kind: SavepointKind
+    branch: int
+    call: str
+    created_at: datetime
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRule:
+    """Which savepoints of an execution are kept; None: a wider rule decides.
+
+    newest: so many implicit ones, 0 for all; one_in: of older ones those with a multiple of it as number, 0 for none;
+    max_age_s: implicit ones go when they are older; max_number and max_bytes: quotas; 0 for no limit.
+    """
+
+    newest: int | None = None
+    one_in: int | None = None
+    max_age_s: int | None = None
+    max_number: int | None = None
+    max_bytes: int | None = None
+
+
+class KeepScope(enum.StrEnum):
+    """Whose rule it is, the widest first."""
+
+    DEFAULT = "DEFAULT"
+    FLOW = "FLOW"
+    EXECUTION = "EXECUTION"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """A rule and whose it is. subject: the flow's name or the execution's id; empty for the default."""
+
+    scope: KeepScope
+    subject: str
+    rule: KeepRule
+
+
+@dataclass(frozen=True, slots=True)
 class CallKey:
     """A call in the journal. seq is the flow's own count, which a load takes back."""
 

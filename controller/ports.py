@@ -17,6 +17,7 @@ from controller.model import (
     Filter,
     Flow,
     Json,
+    KeepScope,
     Load,
     Lock,
     LockRequest,
@@ -24,8 +25,10 @@ from controller.model import (
     Message,
     Outcome,
     Release,
+    Retention,
     Savepoint,
     SavepointKind,
+    SavepointTrace,
     Schedule,
     SettingInfo,
     Status,
@@ -132,6 +135,32 @@ class Database(Protocol):
 
     def savepoint_ids(self) -> Sequence[str]:
         """Of all executions: what garbage collection keeps."""
+
+    def savepoint_traces(self, execution_id: str) -> Sequence[SavepointTrace]:
+        """By number, ascending."""
+
+    def savepoint_counts(self) -> Sequence[tuple[str, str, int]]:
+        """Execution, its flow's name, and how many savepoints it has, where it has any."""
+
+    def needed_by_undo(self, execution_id: str) -> Sequence[tuple[str | None, int]]:
+        """Of each load that can be undone: the savepoint of before, None for one that had ended, and the branch."""
+
+    def remove_savepoints(self, execution_id: str, savepoint_ids: Sequence[str]) -> Sequence[str]:
+        """Their children get the nearest ancestor that stays as parent. Answers which were removed.
+
+        What is the execution's head, or what an undo goes back to, stays.
+        """
+
+    def set_retention(self, retention: Retention) -> None:
+        """Create or replace."""
+
+    def retentions(self) -> Sequence[Retention]:
+        """By scope, the widest first, and subject."""
+
+    def retention_rules(self, flow_name: str, execution_id: str) -> Sequence[Retention]:
+        """Those that say something on the execution."""
+
+    def delete_retention(self, scope: KeepScope, subject: str) -> bool: ...
 
     def begin_call(self, call: Call) -> tuple[bool, Outcome | None]:
         """Record an open call. (True, None): new. (False, outcome): repeated, outcome None while it is still open.
@@ -280,6 +309,17 @@ class Collected(Protocol):
     def removed_bytes(self) -> int: ...
 
 
+class ImageNeeds(Protocol):
+    """What one image takes in the store: its manifest, and the packs that it shares with others, by id."""
+
+    @property
+    def manifest_bytes(self) -> int: ...
+
+    @property
+    def packs(self) -> Mapping[bytes, int]:
+        """Bytes of each."""
+
+
 class ImageStore(Protocol):
     """Savepoint images. Blocks: called through a worker thread."""
 
@@ -303,8 +343,16 @@ class ImageStore(Protocol):
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection."""
 
-    def collect(self, live_ids: Collection[str], *, dry_run: bool = False) -> Collected:
-        """Remove what none of the live savepoints needs. live_ids must have been read before the call."""
+    def collect(
+        self, live_ids: Collection[str], *, dry_run: bool = False, removed_ids: Collection[str] = ()
+    ) -> Collected:
+        """Remove what none of the live savepoints needs. live_ids must have been read before the call.
+
+        removed_ids: not live, and stale whatever their age.
+        """
+
+    def needs(self, savepoint_ids: Collection[str]) -> Mapping[str, ImageNeeds]:
+        """By id; an image that is not there, or can't be read, is left out."""
 
     def size_bytes(self) -> int: ...
 

@@ -7,7 +7,8 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,12 +26,10 @@ from controller.ids import new_savepoint_id
 from controller.live import Live
 from controller.model import CallKey, Execution, Json, Savepoint, SavepointKind
 from controller.ports import Database, StoredImage
+from controller.retention import Retentions
 from controller.services import Services
 from controller.values import checked_name
 from store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
-
-# Calls whose savepoint is what the script asked for; carried out again they only answer.
-DUMP_CALLS = ("create_dump", "save_dump")
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +68,9 @@ class Dump:
 class Savepoints:
     """The savepoints of all executions."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, retentions: Retentions) -> None:
         self._services = services
+        self._retentions = retentions
 
     async def commit(self, execution_id: str, dump: Dump) -> Savepoint:
         """Put an image into the store, then record it; repeated, it joins the first. The folder is gone afterwards.
@@ -91,9 +91,13 @@ class Savepoints:
         return await asyncio.shield(task)
 
     async def create(self, execution_id: str, name: str) -> Savepoint:
-        """Take one of a running execution at this instant. Raises FailedPrecondition when it has ended."""
+        """Take one of a running execution at this instant.
+
+        Raises FailedPrecondition when it has ended, ResourceExhausted at its quota.
+        """
         if name:
             checked_name(name, "the savepoint's name")
+        await self._retentions.check_quota(execution_id)
         async with self._services.live.lock(execution_id):
             execution = await self._services.execution(execution_id)
             live = self._services.live.get(execution_id)
@@ -136,13 +140,29 @@ class Savepoints:
             raise await self._unknown(execution, selector)
         return matching[-1]
 
+    @asynccontextmanager
+    async def in_use(self, savepoint: Savepoint) -> AsyncIterator[None]:
+        """Within the block nothing removes it. Raises NotFound when that has happened before."""
+        with self._services.pins.hold(savepoint.id):
+            # Removals that did not see the pin are done by now.
+            await self.get(savepoint.execution_id, savepoint.id)
+            yield
+
+    async def remove(self, execution: Execution, selectors: Sequence[Selector]) -> Sequence[Savepoint]:
+        """For good; their children get their parent. Raises NotFound; FailedPrecondition when one is in use."""
+        savepoints = {found.id: found for found in [await self.resolve(execution, one) for one in selectors]}
+        await self._retentions.remove(execution, list(savepoints.values()))
+        return sorted(savepoints.values(), key=lambda savepoint: savepoint.number)
+
     async def materialise(self, savepoint: Savepoint, folder: Path) -> None:
         """Write the image into a new folder, verified. Raises DataLoss, ResourceExhausted, Internal."""
-        await self._services.in_store(_get_image, self._services, savepoint, folder)
+        with self._services.pins.hold(savepoint.id):
+            await self._services.in_store(_get_image, self._services, savepoint, folder)
 
     async def verify(self, savepoint: Savepoint) -> None:
         """Raises DataLoss when the image is damaged or gone."""
-        await self._services.in_store(_verify_image, self._services, savepoint)
+        with self._services.pins.hold(savepoint.id):
+            await self._services.in_store(_verify_image, self._services, savepoint)
 
     async def _commit(self, live: Live, dump: Dump) -> Savepoint:
         services = self._services
@@ -162,6 +182,7 @@ class Savepoints:
                 await services.in_store(services.store.delete, savepoint_id)
                 raise
             live.head_savepoint_id = recorded.id
+            self._retentions.committed(recorded)
         except asyncio.CancelledError:
             # The controller is going: the agent asks the next one, which needs the folder.
             raise
@@ -214,6 +235,7 @@ class Savepoints:
                     raise ResourceExhausted(f"execution {live.execution_id}: {error}") from error
                 if live.ended.is_set():
                     raise FailedPrecondition(f"execution {live.execution_id} ended meanwhile: {error}") from error
+                self._retentions.room_wanted()
                 if not live.told_store_full:
                     live.told_store_full = True
                     await services.tell(live.execution_id, f"--- waiting for room in the store: {error} ---")

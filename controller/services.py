@@ -15,6 +15,7 @@ from controller.config import Config
 from controller.errors import FlowsnapError, NotFound
 from controller.live import LiveTable
 from controller.model import Execution, LogLine, Status
+from controller.pins import Pins
 from controller.ports import Clock, Connector, Database, ImageStore, Launcher
 from controller.threads import WorkerThreads
 from controller.tokens import AgentTokens
@@ -48,6 +49,7 @@ class Services:
     clock: Clock = field(default_factory=SystemClock)
     changes: Changes = field(default_factory=Changes)
     live: LiveTable = field(default_factory=LiveTable)
+    pins: Pins = field(default_factory=Pins)
     # One thread: transactions happen in the order in which they were asked for, and SQLite has one writer anyway.
     database_thread: WorkerThreads = field(default_factory=lambda: WorkerThreads("database", 1))
     in_store: WorkerThreads = field(default_factory=lambda: WorkerThreads("store", STORE_THREADS))

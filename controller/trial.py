@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from controller.errors import FlowsnapError
 from controller.executions import Executions, NewExecution
 from controller.model import Execution, Status
-from controller.savepoints import DUMP_CALLS, Savepoints
+from controller.savepoints import Savepoints
 from controller.services import Services
+from controller.thinning import DUMP_CALLS
 from controller.watching import Watching
 
 TRIAL_LIMIT_S = 60.0

@@ -42,15 +42,15 @@ class Collector:
         self._dry_run = dry_run
         self._bytes = 0
 
-    def run(self, live_ids: Collection[str]) -> Collected:
-        """Collect what none of the live savepoints needs.
+    def run(self, live_ids: Collection[str], removed_ids: Collection[str] = ()) -> Collected:
+        """Collect what none of the live savepoints needs. removed_ids are stale whatever their age.
 
         Raises ImageDamaged for a live manifest that can't be read: which packs it needs is unknown, so none is removed.
         """
         packs = {
             path: status.st_size for path, status in _files(self._packs, pack.SUFFIX) if _PACK_NAME.match(path.name)
         }
-        stale, staying = self._split_manifests(live_ids)
+        stale, staying = self._split_manifests(frozenset(live_ids), frozenset(removed_ids))
         needed: set[bytes] = set()
         for savepoint_id in staying:
             try:
@@ -64,13 +64,16 @@ class Collector:
         removed_packs = self._remove_packs(unneeded, packs)
         return Collected(removed_packs, self._bytes, removed_manifests)
 
-    def _split_manifests(self, live_ids: Collection[str]) -> tuple[list[tuple[Path, int]], list[str]]:
-        live = frozenset(live_ids)
+    def _split_manifests(
+        self, live: frozenset[str], removed: frozenset[str]
+    ) -> tuple[list[tuple[Path, int]], list[str]]:
         stale, staying = [], []
         for path, status in _files(self._manifests, manifest.SUFFIX):
+            savepoint_id = path.name.removesuffix(manifest.SUFFIX)
             # A younger one may be of a put whose caller has not yet recorded the id.
-            if path.name.removesuffix(manifest.SUFFIX) in live or status.st_mtime > self._written_before:
-                staying.append(path.name.removesuffix(manifest.SUFFIX))
+            young = status.st_mtime > self._written_before and savepoint_id not in removed
+            if savepoint_id in live or young:
+                staying.append(savepoint_id)
             else:
                 stale.append((path, status.st_size))
         return stale, staying

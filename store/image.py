@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -20,3 +21,11 @@ class Collected:
     removed_packs: int
     removed_bytes: int
     removed_manifests: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageNeeds:
+    """What an image takes in the store: its manifest, and the packs that it shares with others, by id, in bytes."""
+
+    manifest_bytes: int
+    packs: Mapping[bytes, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -14,7 +14,7 @@ from store import index, manifest, pack
 from store.catalog import Catalog, Lease
 from store.collector import Collector
 from store.errors import ImageDamaged, ImageMissing, StoreError, from_os_error, translated
-from store.image import Collected, StoredImage
+from store.image import Collected, ImageNeeds, StoredImage
 from store.image_reader import FolderSink, NoSink, Sink, read_image
 from store.image_writer import ImageWriter
 from store.pack_reader import BlockCache, PackReader
@@ -93,16 +93,40 @@ class LocalStore:
         with translated(f"Savepoint {savepoint_id} could not be deleted"):
             self._manifest_path(savepoint_id).unlink(missing_ok=True)
 
-    def collect(self, live_ids: Collection[str], *, dry_run: bool = False, grace_s: float = GRACE_S) -> Collected:
+    def needs(self, savepoint_ids: Collection[str]) -> Mapping[str, ImageNeeds]:
+        """By id; an image that is not there, or can't be read, is left out."""
+        sizes: dict[bytes, int] = {}
+        found = {}
+        for savepoint_id in savepoint_ids:
+            try:
+                packs = self._read_manifest(savepoint_id).packs
+                manifest_bytes = self._manifest_path(savepoint_id).stat().st_size
+                for pack_id in packs:
+                    if pack_id not in sizes:
+                        sizes[pack_id] = self._pack_path(pack_id).stat().st_size
+            except (StoreError, OSError):
+                continue
+            found[savepoint_id] = ImageNeeds(manifest_bytes, {pack_id: sizes[pack_id] for pack_id in packs})
+        return found
+
+    def collect(
+        self,
+        live_ids: Collection[str],
+        *,
+        dry_run: bool = False,
+        removed_ids: Collection[str] = (),
+        grace_s: float = GRACE_S,
+    ) -> Collected:
         """Remove packs that no manifest refers to, and first the manifests whose id is not live.
 
-        A manifest younger than grace_s seconds stays. live_ids must have been read before the call. Safe while puts
-        and gets of live savepoints run. Raises ImageDamaged, with no pack removed, when a live manifest can't be read.
+        A manifest younger than grace_s seconds stays, unless its id is one of removed_ids. live_ids must have been read
+        before the call. Safe while puts and gets of live savepoints run. Raises ImageDamaged, with no pack removed,
+        when a live manifest can't be read.
         """
         folders = self._packs, self._manifests, self._temporary
         with self._collection, self._catalog.collecting(), translated("Garbage could not be collected"):
             collector = Collector(self._catalog, folders, self._read_manifest, grace_s=grace_s, dry_run=dry_run)
-            return collector.run(live_ids)
+            return collector.run(live_ids, removed_ids)
 
     def size_bytes(self) -> int:
         """Bytes of all files of the store."""

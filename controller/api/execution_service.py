@@ -13,6 +13,7 @@ from flowsnap.v1 import control_pb2_grpc
 from grpc import aio
 
 from controller.api import pack
+from controller.api import retention_service as retention
 from controller.cancels import Cancels
 from controller.executions import Executions, NewExecution
 from controller.pauses import Pauses
@@ -42,6 +43,7 @@ class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
             files=tuple(map(pack.flow_file_from_proto, request.files)),
             script_file=request.script_file,
             pushed=request.flow,
+            keep=retention.rule_from_proto(request.keep) if request.HasField("keep") else None,
         )
         return pb.CreateExecutionResponse(execution=pack.execution(await self._executions.create(new)))
 

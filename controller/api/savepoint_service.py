@@ -58,6 +58,13 @@ class SavepointService(control_pb2_grpc.SavepointServiceServicer):
             total_us=result.total_us,
         )
 
+    async def DeleteSavepoints(
+        self, request: pb.DeleteSavepointsRequest, context: Context
+    ) -> pb.DeleteSavepointsResponse:
+        execution = await self._executions.find(request.execution)
+        removed = await self._savepoints.remove(execution, list(map(pack.selector_from_proto, request.savepoints)))
+        return pb.DeleteSavepointsResponse(savepoints=filter(None, map(pack.savepoint, removed)))
+
     async def UndoLoad(self, request: pb.UndoLoadRequest, context: Context) -> pb.UndoLoadResponse:
         execution = await self._executions.find(request.execution)
         result = await self._undos.undo(execution.id)

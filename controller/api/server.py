@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from flowsnap.v1 import agent_pb2, agent_pb2_grpc, control_pb2, control_pb2_grpc, platform_pb2
+from flowsnap.v1 import (
+    agent_pb2,
+    agent_pb2_grpc,
+    control_pb2,
+    control_pb2_grpc,
+    platform_pb2,
+    retention_pb2,
+    retention_pb2_grpc,
+)
 from google.protobuf.descriptor import FileDescriptor
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -17,6 +25,7 @@ from controller.api.connection_service import ConnectionService
 from controller.api.execution_service import ExecutionService
 from controller.api.flow_service import FlowService
 from controller.api.platform import PlatformServices
+from controller.api.retention_service import RetentionService
 from controller.api.savepoint_service import SavepointService
 from controller.api.system_service import SystemService
 from controller.errors import Unavailable
@@ -42,6 +51,7 @@ class Servers:
         flows: FlowService,
         connections: ConnectionService,
         system: SystemService,
+        retention: RetentionService,
         platform: PlatformServices,
     ) -> None:
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # its stubs forget it
@@ -53,6 +63,7 @@ class Servers:
         control_pb2_grpc.add_FlowServiceServicer_to_server(flows, self._control)
         control_pb2_grpc.add_ConnectionServiceServicer_to_server(connections, self._control)
         control_pb2_grpc.add_SystemServiceServicer_to_server(system, self._control)
+        retention_pb2_grpc.add_RetentionServiceServicer_to_server(retention, self._control)
         platform.add_to(self._control)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._control)
         names = [*_CONTROL_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -91,4 +102,6 @@ def _service_names(file: FileDescriptor) -> list[str]:
     return [service.full_name for service in file.services_by_name.values()]
 
 
-_CONTROL_NAMES = [*_service_names(control_pb2.DESCRIPTOR), *_service_names(platform_pb2.DESCRIPTOR)]
+_CONTROL_NAMES = [
+    name for file in (control_pb2, platform_pb2, retention_pb2) for name in _service_names(file.DESCRIPTOR)
+]

@@ -15,6 +15,7 @@ from flowsnap.v1 import control_pb2_grpc
 from grpc import aio
 
 from controller.ports import Database
+from controller.retention import Retentions
 from controller.services import Services
 from controller.trial import Trial
 
@@ -24,9 +25,12 @@ Context = aio.ServicerContext[Any, Any]
 class SystemService(control_pb2_grpc.SystemServiceServicer):
     """One method per RPC of flowsnap.v1.SystemService."""
 
-    def __init__(self, services: Services, trial: Trial, shut_down: Callable[[bool], None]) -> None:
+    def __init__(
+        self, services: Services, trial: Trial, retentions: Retentions, shut_down: Callable[[bool], None]
+    ) -> None:
         self._services = services
         self._trial = trial
+        self._retentions = retentions
         self._shut_down = shut_down
 
     async def GetSystemInfo(self, request: pb.GetSystemInfoRequest, context: Context) -> pb.GetSystemInfoResponse:
@@ -44,10 +48,21 @@ class SystemService(control_pb2_grpc.SystemServiceServicer):
         )
 
     async def CollectGarbage(self, request: pb.CollectGarbageRequest, context: Context) -> pb.CollectGarbageResponse:
-        services = self._services
-        live_ids = await services.db(Database.savepoint_ids)
-        collected = await services.in_store(services.store.collect, live_ids, dry_run=request.dry_run)
-        return pb.CollectGarbageResponse(removed_packs=collected.removed_packs, removed_bytes=collected.removed_bytes)
+        garbage = await self._retentions.collect(dry_run=request.dry_run)
+        executions = [
+            pb.RemovedSavepoints(
+                execution_id=removal.execution.id,
+                execution_name=removal.execution.name,
+                numbers=[savepoint.number for savepoint in removal.savepoints],
+            )
+            for removal in garbage.removals
+        ]
+        return pb.CollectGarbageResponse(
+            removed_packs=garbage.removed_packs,
+            removed_bytes=garbage.removed_bytes,
+            removed_savepoints=sum(len(removal.savepoints) for removal in garbage.removals),
+            executions=executions,
+        )
 
     async def RunTrial(self, request: pb.RunTrialRequest, context: Context) -> pb.RunTrialResponse:
         result = await self._trial.run(request.container_image)

@@ -42,6 +42,7 @@ _MODULES = {
     "message": "messages",
     "schedule": "schedules",
     "webhook": "webhooks",
+    "retention": "retention",
     "gc": "system",
     "info": "system",
     "doctor": "doctor",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import grpc
-    from flowsnap.v1 import control_pb2_grpc, platform_pb2_grpc
+    from flowsnap.v1 import control_pb2_grpc, platform_pb2_grpc, retention_pb2_grpc
 
     from controller.config import Config
 
@@ -83,6 +83,12 @@ class Client:
         from flowsnap.v1 import control_pb2_grpc
 
         return control_pb2_grpc.SystemServiceStub(self._channel)
+
+    @cached_property
+    def retention(self) -> retention_pb2_grpc.RetentionServiceStub:
+        from flowsnap.v1 import retention_pb2_grpc
+
+        return retention_pb2_grpc.RetentionServiceStub(self._channel)
 
     @cached_property
     def settings(self) -> platform_pb2_grpc.SettingServiceStub:

@@ -11,6 +11,7 @@ from controller.db.locks import LockRecords
 from controller.db.log import LogRecords
 from controller.db.messages import MessageRecords
 from controller.db.named import NamedRecords
+from controller.db.retention import RetentionRecords
 from controller.db.savepoints import SavepointRecords
 from controller.db.settings import SettingRecords
 from controller.db.triggers import TriggerRecords
@@ -20,6 +21,7 @@ class SqlDatabase(
     ExecutionRecords,
     FlowRecords,
     SavepointRecords,
+    RetentionRecords,
     CallRecords,
     LoadRecords,
     LogRecords,

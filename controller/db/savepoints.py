@@ -74,7 +74,8 @@ def branch_tip(connection: Connection, execution_id: str, branch: int) -> str | 
     """Id of the branch's newest savepoint; of the one that the branch began from when it has none of its own."""
     key = {"execution_id": execution_id, "branch": branch}
     tip = connection.execute(_SELECT_TIP, key).scalar()
-    return tip if tip is not None else connection.execute(_SELECT_ORIGIN, key).scalar()
+    # Empty: it began from a savepoint that was removed, with all that led to it.
+    return tip if tip is not None else connection.execute(_SELECT_ORIGIN, key).scalar() or None
 
 
 class SavepointRecords(Transactions):

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from controller.db.types import CleanText, EnumText, IdText, Micros, NameTuple
-from controller.model import ExecutionType, Missed, SavepointKind, Status
+from controller.model import ExecutionType, KeepScope, Missed, SavepointKind, Status
 
 # The newest revision: lets a start skip Alembic when the database is there already.
 REVISION = "0001"
@@ -131,6 +131,21 @@ savepoints = Table(
     Column("script_loads", Integer, nullable=False),
     UniqueConstraint("execution_id", "number"),
     Index(None, "execution_id", "branch", "seq"),
+    Index(None, "parent_id"),
+)
+
+# execution_id: the subject once more where that is an execution, so that a rule goes with it.
+retention = Table(
+    "retention",
+    metadata,
+    Column("scope", EnumText(KeepScope), primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("execution_id", IdText, ForeignKey("executions.id", ondelete="CASCADE"), index=True),
+    Column("newest", BigInteger),
+    Column("one_in", BigInteger),
+    Column("max_age_s", BigInteger),
+    Column("max_number", BigInteger),
+    Column("max_bytes", BigInteger),
 )
 
 # state: OPEN, then DONE (the outcome columns hold) or ABANDONED (its branch was left).

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from controller.endings import Endings
-from controller.errors import FlowsnapError
+from controller.errors import FlowsnapError, ResourceExhausted
 from controller.flow_calls.call import CallFailed, FlowCall, Handler
 from controller.flow_calls.savepoints import selector_of
 from controller.loads import Loads, Request
 from controller.model import Outcome, SavepointKind, Status
 from controller.ports import Database
-from controller.savepoints import DUMP_CALLS, Savepoints, Selector
+from controller.retention import Retentions
+from controller.savepoints import Savepoints, Selector
 from controller.services import Services
+from controller.thinning import DUMP_CALLS
 
 
 class DumpCalls:
     """Names savepoints, and goes back to them."""
 
-    def __init__(self, services: Services, savepoints: Savepoints, loads: Loads, endings: Endings) -> None:
+    def __init__(
+        self, services: Services, savepoints: Savepoints, loads: Loads, endings: Endings, retentions: Retentions
+    ) -> None:
         self._services = services
         self._savepoints = savepoints
         self._loads = loads
         self._endings = endings
+        self._retentions = retentions
 
     def handlers(self) -> dict[str, Handler]:
         return {**dict.fromkeys(DUMP_CALLS, self.create_dump), "load_dump": self.load_dump}
@@ -37,6 +42,10 @@ class DumpCalls:
             raise CallFailed("SavepointError", f"{call.call.name}: there is no savepoint of this call; make it again")
         # A redo of a call that never got this far names it now; all others leave it as it was.
         if savepoint.kind is SavepointKind.CALL and savepoint.call in DUMP_CALLS:
+            try:
+                await self._retentions.check_quota(call.execution_id, savepoint.id)
+            except ResourceExhausted as error:
+                raise CallFailed("SavepointError", f"{call.call.name}: {error}") from error
             await services.db(Database.name_savepoint, savepoint.id, name, SavepointKind.EXPLICIT)
         services.changes.notify(call.execution_id)
         return savepoint.id

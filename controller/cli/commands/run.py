@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from controller.cli import inputs, options, printer, records, sources, units
+from controller.cli import keep as keeping
 from controller.cli.completion import complete_flow
 from controller.cli.errors import usage_error
 from controller.cli.options import OutputOption
@@ -34,7 +35,7 @@ class _RunCommand(TyperCommand):
 
 
 @app.command(cls=_RunCommand)
-def run(
+def run(  # noqa: PLR0917 - the command line names them
     ctx: typer.Context,
     flow: Annotated[
         str | None,
@@ -67,6 +68,14 @@ def run(
     pids: Annotated[
         int, typer.Option("--pids", metavar="N", show_default=False, help="Limit of processes and threads.")
     ] = 0,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="KEY=VALUE",
+            help="Which savepoints are kept, such as newest=50; keys as of `retention set`. Repeatable.",
+        ),
+    ] = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Run a script as an execution in a container of its own. Prints its id.
@@ -76,6 +85,7 @@ def run(
     if not 0 <= pids <= _INT32_MAX:
         raise usage_error(f"--pids {pids} is no limit: give a number from 1 on, or leave it out for the default")
     memory_limit_bytes = units.parse_size(memory) if memory else 0
+    rule = keeping.parse(keep) if keep else None
     pushed, source = _source(ctx, flow)
     value = inputs.input_value(input_ or [], input_file)
 
@@ -100,6 +110,7 @@ def run(
                     container_image=image,
                     memory_limit_bytes=memory_limit_bytes,
                     pids_limit=pids,
+                    keep=rule,
                 ),
             ).execution
         if follow:

@@ -1,4 +1,4 @@
-"""Commands on savepoints: the list, and the group savepoint create, show."""
+"""Commands on savepoints: the list, and the group savepoint create, show, rm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flowsnap.v1 import control_pb2, types_pb2
 
 app = options.new_app()
-group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Take or show one savepoint.")
+group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Take, show or remove savepoints.")
 app.add_typer(group, name="savepoint")
 
 IdOption = Annotated[
@@ -101,6 +101,48 @@ def show(
             control_pb2.GetSavepointRequest(execution=execution, savepoint=chosen),
         ).savepoint
     printer.emit(output, records.record(savepoint), lambda: _fields(savepoint))
+
+
+@group.command()
+def rm(
+    ctx: typer.Context,
+    execution: ExecutionArgument,
+    savepoints: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SAVEPOINT...",
+            show_default=False,
+            autocompletion=complete_savepoint_number,
+            help="Its number, id=ID, or name=NAME (the newest of that name).",
+        ),
+    ],
+    output: OutputOption = Output.table,
+) -> None:
+    """Remove savepoints for good; `gc` gives the room back.
+
+    Refused, for all of them, when one is in use: the newest on the present branch, and what an undo goes back to.
+    """
+    from flowsnap.v1 import control_pb2
+
+    from controller.cli.client import connect
+
+    chosen = [_named(one) for one in savepoints]
+    with connect(options.config(ctx)) as client:
+        removed = client.call(
+            client.savepoints.DeleteSavepoints,
+            control_pb2.DeleteSavepointsRequest(execution=execution, savepoints=chosen),
+        ).savepoints
+    document = {"savepoints": [records.record(one) for one in removed]}
+    printer.emit(output, document, lambda: printer.result("\n".join(str(one.number) for one in removed)))
+
+
+def _named(text: str) -> control_pb2.SavepointSelector:
+    from flowsnap.v1 import control_pb2
+
+    key, equals, value = text.partition("=")
+    if equals and key == "name" and value:
+        return control_pb2.SavepointSelector(name=value)
+    return control_pb2.SavepointSelector(id=value if equals and key == "id" else text)
 
 
 def selector(execution: str, id_: str, name: str) -> control_pb2.SavepointSelector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -40,7 +41,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; change nothing.")] = False,
     output: OutputOption = Output.table,
 ) -> None:
-    """Remove from the store what no savepoint needs.
+    """Remove the savepoints that no rule keeps, and from the store what no savepoint needs.
 
     Safe while executions run.
     """
@@ -52,5 +53,22 @@ def gc(
     with connect(options.config(ctx)) as client, waiting("Collecting garbage"):
         response = client.call(client.system.CollectGarbage, control_pb2.CollectGarbageRequest(dry_run=dry_run))
     verb = "would free" if dry_run else "freed"
+    lines = [
+        f"{one.execution_name} ({one.execution_id}): {'would remove' if dry_run else 'removed'} {_ranges(one.numbers)}"
+        for one in response.executions
+    ]
     text = f"{verb} {units.size(response.removed_bytes)} in {response.removed_packs} packs"
-    printer.emit(output, records.record(response), lambda: printer.result(text))
+    if response.removed_savepoints:
+        text += f", with {response.removed_savepoints} savepoints that no rule keeps"
+    printer.emit(output, records.record(response), lambda: printer.result("\n".join([*lines, text])))
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Ascending numbers as people write them: "1-9, 11"."""
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = ranges[-1][0], number
+        else:
+            ranges.append((number, number))
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)

@@ -4,6 +4,7 @@ isort:skip_file
 What gRPC clients and snapctl talk to."""
 
 from collections import abc as _abc
+from flowsnap.v1 import retention_pb2 as _retention_pb2
 from flowsnap.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -33,6 +34,7 @@ class CreateExecutionRequest(_message.Message):
     FLOW_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     SCRIPT_FILE_FIELD_NUMBER: _builtins.int
+    KEEP_FIELD_NUMBER: _builtins.int
     script: _builtins.str
     """The flow's text and the name it is shown under (a file name without folder)."""
     flow_name: _builtins.str
@@ -53,6 +55,10 @@ class CreateExecutionRequest(_message.Message):
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.FlowFile]:
         """Beside the script."""
 
+    @_builtins.property
+    def keep(self) -> _retention_pb2.KeepRule:
+        """Which of its savepoints are kept; absent: as its flow's rule says."""
+
     def __init__(
         self,
         *,
@@ -66,10 +72,11 @@ class CreateExecutionRequest(_message.Message):
         flow: _builtins.str = ...,
         files: _abc.Iterable[_types_pb2.FlowFile] | None = ...,
         script_file: _builtins.str = ...,
+        keep: _retention_pb2.KeepRule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keep", b"keep"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_image", b"container_image", "files", b"files", "flow", b"flow", "flow_name", b"flow_name", "input_value_json", b"input_value_json", "memory_limit_bytes", b"memory_limit_bytes", "name", b"name", "pids_limit", b"pids_limit", "script", b"script", "script_file", b"script_file"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_image", b"container_image", "files", b"files", "flow", b"flow", "flow_name", b"flow_name", "input_value_json", b"input_value_json", "keep", b"keep", "memory_limit_bytes", b"memory_limit_bytes", "name", b"name", "pids_limit", b"pids_limit", "script", b"script", "script_file", b"script_file"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -736,6 +743,51 @@ class UndoLoadResponse(_message.Message):
 Global___UndoLoadResponse: _TypeAlias = UndoLoadResponse  # noqa: Y015
 
 @_typing.final
+class DeleteSavepointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    SAVEPOINTS_FIELD_NUMBER: _builtins.int
+    execution: _builtins.str
+    @_builtins.property
+    def savepoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___SavepointSelector]: ...
+    def __init__(
+        self,
+        *,
+        execution: _builtins.str = ...,
+        savepoints: _abc.Iterable[Global___SavepointSelector] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "savepoints", b"savepoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSavepointsRequest: _TypeAlias = DeleteSavepointsRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSavepointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAVEPOINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def savepoints(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Savepoint]:
+        """By number."""
+
+    def __init__(
+        self,
+        *,
+        savepoints: _abc.Iterable[_types_pb2.Savepoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["savepoints", b"savepoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSavepointsResponse: _TypeAlias = DeleteSavepointsResponse  # noqa: Y015
+
+@_typing.final
 class PushFlowRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1256,21 +1308,59 @@ class CollectGarbageResponse(_message.Message):
 
     REMOVED_PACKS_FIELD_NUMBER: _builtins.int
     REMOVED_BYTES_FIELD_NUMBER: _builtins.int
+    REMOVED_SAVEPOINTS_FIELD_NUMBER: _builtins.int
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
     removed_packs: _builtins.int
     removed_bytes: _builtins.int
+    removed_savepoints: _builtins.int
+    """All of them together."""
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedSavepoints]: ...
     def __init__(
         self,
         *,
         removed_packs: _builtins.int = ...,
         removed_bytes: _builtins.int = ...,
+        removed_savepoints: _builtins.int = ...,
+        executions: _abc.Iterable[Global___RemovedSavepoints] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed_bytes", b"removed_bytes", "removed_packs", b"removed_packs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "removed_bytes", b"removed_bytes", "removed_packs", b"removed_packs", "removed_savepoints", b"removed_savepoints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CollectGarbageResponse: _TypeAlias = CollectGarbageResponse  # noqa: Y015
+
+@_typing.final
+class RemovedSavepoints(_message.Message):
+    """What the rules do not keep of one execution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    EXECUTION_NAME_FIELD_NUMBER: _builtins.int
+    NUMBERS_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    execution_name: _builtins.str
+    @_builtins.property
+    def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ascending."""
+
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        execution_name: _builtins.str = ...,
+        numbers: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "execution_name", b"execution_name", "numbers", b"numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedSavepoints: _TypeAlias = RemovedSavepoints  # noqa: Y015
 
 @_typing.final
 class RunTrialRequest(_message.Message):

@@ -483,6 +483,11 @@ class SavepointServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.UndoLoadRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.UndoLoadResponse.FromString,
                 _registered_method=True)
+        self.DeleteSavepoints = channel.unary_unary(
+                '/flowsnap.v1.SavepointService/DeleteSavepoints',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteSavepointsRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.DeleteSavepointsResponse.FromString,
+                _registered_method=True)
 
 
 class SavepointServiceServicer:
@@ -521,6 +526,13 @@ class SavepointServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteSavepoints(self, request, context):
+        """Removes savepoints for good. FAILED_PRECONDITION, and none is removed, when one of them is in use.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SavepointServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -548,6 +560,11 @@ def add_SavepointServiceServicer_to_server(servicer, server):
                     servicer.UndoLoad,
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.UndoLoadRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.UndoLoadResponse.SerializeToString,
+            ),
+            'DeleteSavepoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSavepoints,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.DeleteSavepointsRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteSavepointsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -685,6 +702,33 @@ class SavepointService:
             '/flowsnap.v1.SavepointService/UndoLoad',
             flowsnap_dot_v1_dot_control__pb2.UndoLoadRequest.SerializeToString,
             flowsnap_dot_v1_dot_control__pb2.UndoLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSavepoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.SavepointService/DeleteSavepoints',
+            flowsnap_dot_v1_dot_control__pb2.DeleteSavepointsRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.DeleteSavepointsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1278,7 +1322,7 @@ class SystemServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CollectGarbage(self, request, context):
-        """Removes what no savepoint needs from the store.
+        """Removes the savepoints that no rule keeps, then what no savepoint needs from the store.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -157,6 +157,8 @@ class SavepointServiceStub:
     """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
     UndoLoad: _grpc.UnaryUnaryMultiCallable[_control_pb2.UndoLoadRequest, _control_pb2.UndoLoadResponse]
     """Takes back the newest load that was not undone yet."""
+    DeleteSavepoints: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeleteSavepointsRequest, _control_pb2.DeleteSavepointsResponse]
+    """Removes savepoints for good. FAILED_PRECONDITION, and none is removed, when one of them is in use."""
 
 @_typing.type_check_only
 class SavepointServiceAsyncStub(SavepointServiceStub):
@@ -169,6 +171,8 @@ class SavepointServiceAsyncStub(SavepointServiceStub):
     """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
     UndoLoad: _aio.UnaryUnaryMultiCallable[_control_pb2.UndoLoadRequest, _control_pb2.UndoLoadResponse]  # type: ignore[assignment]
     """Takes back the newest load that was not undone yet."""
+    DeleteSavepoints: _aio.UnaryUnaryMultiCallable[_control_pb2.DeleteSavepointsRequest, _control_pb2.DeleteSavepointsResponse]  # type: ignore[assignment]
+    """Removes savepoints for good. FAILED_PRECONDITION, and none is removed, when one of them is in use."""
 
 class SavepointServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -208,6 +212,14 @@ class SavepointServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UndoLoadResponse, _abc.Awaitable[_control_pb2.UndoLoadResponse]]:
         """Takes back the newest load that was not undone yet."""
+
+    @_abc_1.abstractmethod
+    def DeleteSavepoints(
+        self,
+        request: _control_pb2.DeleteSavepointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DeleteSavepointsResponse, _abc.Awaitable[_control_pb2.DeleteSavepointsResponse]]:
+        """Removes savepoints for good. FAILED_PRECONDITION, and none is removed, when one of them is in use."""
 
 def add_SavepointServiceServicer_to_server(servicer: SavepointServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -376,7 +388,7 @@ class SystemServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SystemServiceAsyncStub: ...
     GetSystemInfo: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetSystemInfoRequest, _control_pb2.GetSystemInfoResponse]
     CollectGarbage: _grpc.UnaryUnaryMultiCallable[_control_pb2.CollectGarbageRequest, _control_pb2.CollectGarbageResponse]
-    """Removes what no savepoint needs from the store."""
+    """Removes the savepoints that no rule keeps, then what no savepoint needs from the store."""
     RunTrial: _grpc.UnaryUnaryMultiCallable[_control_pb2.RunTrialRequest, _control_pb2.RunTrialResponse]
     """Takes a small process through a real dump and restore in a container of the image."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_control_pb2.ShutdownRequest, _control_pb2.ShutdownResponse]
@@ -387,7 +399,7 @@ class SystemServiceAsyncStub(SystemServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetSystemInfo: _aio.UnaryUnaryMultiCallable[_control_pb2.GetSystemInfoRequest, _control_pb2.GetSystemInfoResponse]  # type: ignore[assignment]
     CollectGarbage: _aio.UnaryUnaryMultiCallable[_control_pb2.CollectGarbageRequest, _control_pb2.CollectGarbageResponse]  # type: ignore[assignment]
-    """Removes what no savepoint needs from the store."""
+    """Removes the savepoints that no rule keeps, then what no savepoint needs from the store."""
     RunTrial: _aio.UnaryUnaryMultiCallable[_control_pb2.RunTrialRequest, _control_pb2.RunTrialResponse]  # type: ignore[assignment]
     """Takes a small process through a real dump and restore in a container of the image."""
     Shutdown: _aio.UnaryUnaryMultiCallable[_control_pb2.ShutdownRequest, _control_pb2.ShutdownResponse]  # type: ignore[assignment]
@@ -407,7 +419,7 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.CollectGarbageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.CollectGarbageResponse, _abc.Awaitable[_control_pb2.CollectGarbageResponse]]:
-        """Removes what no savepoint needs from the store."""
+        """Removes the savepoints that no rule keeps, then what no savepoint needs from the store."""
 
     @_abc_1.abstractmethod
     def RunTrial(

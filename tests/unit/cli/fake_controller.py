@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from flowsnap.v1 import control_pb2
+from flowsnap.v1 import control_pb2, retention_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from controller.config import Config
@@ -32,9 +32,11 @@ class FakeController:
             ThreadPoolExecutor(8),
             options=[("grpc.max_receive_message_length", 64 * 2**20), ("grpc.max_send_message_length", 64 * 2**20)],
         )
-        for service in control_pb2.DESCRIPTOR.services_by_name.values():
-            handlers = {method.name: self._handler(method) for method in service.methods}
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+        for file in (control_pb2, retention_pb2):
+            for service in file.DESCRIPTOR.services_by_name.values():
+                handlers = {method.name: self._handler(file, method) for method in service.methods}
+                handler = grpc.method_handlers_generic_handler(service.full_name, handlers)
+                self._server.add_generic_rpc_handlers((handler,))
         self.health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         self.config.control_socket.parent.mkdir(parents=True, exist_ok=True)
@@ -64,9 +66,9 @@ class FakeController:
     def requests_of(self, method: str) -> list[Any]:
         return [request for name, request in self.requests if name == method]
 
-    def _handler(self, method: Any) -> grpc.RpcMethodHandler:
-        request_type = getattr(control_pb2, method.input_type.name)
-        response_type = getattr(control_pb2, method.output_type.name)
+    def _handler(self, file: Any, method: Any) -> grpc.RpcMethodHandler:
+        request_type = getattr(file, method.input_type.name)
+        response_type = getattr(file, method.output_type.name)
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             self.requests.append((method.name, request))

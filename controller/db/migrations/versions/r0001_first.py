@@ -198,6 +198,23 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_savepoints_execution_id_branch_seq"), "savepoints", ["execution_id", "branch", "seq"], unique=False
     )
+    op.create_index(op.f("ix_savepoints_parent_id"), "savepoints", ["parent_id"], unique=False)
+    op.create_table(
+        "retention",
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("execution_id", _ID, nullable=True),
+        sa.Column("newest", sa.BigInteger(), nullable=True),
+        sa.Column("one_in", sa.BigInteger(), nullable=True),
+        sa.Column("max_age_s", sa.BigInteger(), nullable=True),
+        sa.Column("max_number", sa.BigInteger(), nullable=True),
+        sa.Column("max_bytes", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["execution_id"], ["executions.id"], name=op.f("fk_retention_execution_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("scope", "subject", name=op.f("pk_retention")),
+    )
+    op.create_index(op.f("ix_retention_execution_id"), "retention", ["execution_id"], unique=False)
     op.create_table(
         "locks",
         sa.Column("name", sa.Text(), nullable=False),
