@@ -340,6 +340,12 @@ class ImageStore(Protocol):
     def verify(self, savepoint_id: str) -> None:
         """As get, without writing."""
 
+    def link(self, savepoint_id: str, new_id: str, *, lineage: str) -> StoredImage:
+        """A further image with the same content under another id: each may be deleted without the other.
+
+        Raises store.ImageMissing, store.ImageDamaged, store.StoreFull; nothing of the new id is visible then.
+        """
+
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection."""
 

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -87,6 +88,28 @@ class LocalStore:
     def verify(self, savepoint_id: str) -> None:
         """As get, without writing, and from the disk alone."""
         self._read(self._read_manifest(savepoint_id), NoSink(), BlockCache(_VERIFY_CACHE_BYTES))
+
+    def link(self, savepoint_id: str, new_id: str, *, lineage: str) -> StoredImage:
+        """A further image with the same content under another id; writes a manifest and no chunk.
+
+        Either may be deleted without the other. lineage: as in put. An id that exists is replaced.
+        Raises ImageMissing, ImageDamaged, StoreFull, StoreError; nothing of the new id is visible then.
+        """
+        path = self._manifest_path(new_id)
+        image = self._read_manifest(savepoint_id)
+        with self._catalog.lease(new_id, lineage) as lease:
+            lease.pin(image.packs)
+            # Only what still exists after that is safe from a collection that was under way.
+            lost = [pack_id for pack_id in image.packs if not self._pack_path(pack_id).exists()]
+            if lost:
+                self._read_manifest(savepoint_id)  # deleted and collected meanwhile is not damaged
+                raise ImageDamaged(
+                    f"Pack {self._pack_path(lost[0])} of savepoint {savepoint_id} is gone. Choose another savepoint."
+                )
+            with translated(f"Savepoint {new_id} could not be stored"):
+                encoded = replace(image, savepoint_id=new_id, lineage=lineage).encode()
+                self._write_manifest(path, self._temporary / f"{lease.token}{manifest.SUFFIX}", encoded)
+        return StoredImage(raw_bytes=image.raw_bytes, stored_bytes=len(encoded))
 
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection. Does nothing when there is none."""
