@@ -30,6 +30,7 @@ from controller.flow_calls.fields import FieldCalls
 from controller.flow_calls.lifecycle import LifecycleCalls
 from controller.flow_calls.savepoints import SavepointCalls
 from controller.flows import Flows
+from controller.forks import Forks
 from controller.loads import Loads
 from controller.pauses import Pauses
 from controller.platform import Platform
@@ -80,7 +81,7 @@ class App:
         }
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings), Calls(services, handlers), savepoints),
-            ExecutionService(executions, self._pauses, cancels, watching),
+            ExecutionService(executions, self._pauses, cancels, watching, Forks(services, savepoints, loads)),
             SavepointService(executions, savepoints, loads, Undos(services, savepoints, loads, endings)),
             FlowService(flows),
             ConnectionService(connections),

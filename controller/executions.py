@@ -115,7 +115,7 @@ class Executions:
         execution_id = new_id()
         execution = Execution(
             id=execution_id,
-            name=new.name or _default_name(flow_name, execution_id),
+            name=new.name or default_name(flow_name, execution_id),
             status=Status.NEW,
             message="",
             flow_name=flow_name,
@@ -244,6 +244,6 @@ def _delete_images(services: Services, savepoints: Sequence[Savepoint]) -> None:
         services.store.delete(savepoint.id)
 
 
-def _default_name(flow_name: str, execution_id: str) -> str:
+def default_name(flow_name: str, execution_id: str) -> str:
     tail = execution_id[-4:]
     return f"{PurePath(flow_name).stem[: MAX_NAME_CHARACTERS - 1 - len(tail)]}-{tail}"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
 from controller.containers import Containers
@@ -21,7 +21,7 @@ from controller.services import Services
 from controller.thinning import DUMP_CALLS
 from controller.values import packed
 
-By = Literal["operator", "script", "undo", "recovery"]
+By = Literal["operator", "script", "undo", "recovery", "fork"]
 
 _log = logging.getLogger(__name__)
 
@@ -177,6 +177,35 @@ class Loads:
         services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
         return restored
 
+    async def bring_back(self, execution: Execution) -> None:
+        """Restore the newest savepoint in a new container, on the same branch: no load. Holding the lock."""
+        services = self._services
+        savepoint = await self._savepoints.get(execution.id, execution.head_savepoint_id or "")
+        live = services.live.add(execution, restoring=True)
+        image_dir = f"restore-{new_id()}"
+        folder = services.spool(execution.id) / image_dir
+        try:
+            await services.launcher.remove(execution.id)
+            await self._containers.start(execution, "restore", execution.branch)
+            _, link = await asyncio.gather(
+                self._savepoints.materialise(savepoint, folder),
+                self._containers.unless_it_ends(live, live.agent(ATTACH_LIMIT_S)),
+            )
+            await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
+            restored = self._restored(execution, savepoint, Request("fork", Selector(savepoint.id, "id")))
+            result = await self._containers.unless_it_ends(
+                live, link.restore(image_dir, savepoint.id, execution.branch, restored)
+            )
+        except BaseException:
+            self._endings.release(live)
+            if live.cleaning is not None:
+                await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
+            raise
+        live.restoring = False
+        live.restore_us = result.restore_us
+        self._containers.watch(live)
+        services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
+
     async def _begin_branch(
         self, live: Live, execution: Execution, savepoint: Savepoint, request: Request, before_id: str | None
     ) -> None:
@@ -235,6 +264,8 @@ class Loads:
             live.loading = None
 
     def _restored(self, execution: Execution, savepoint: Savepoint, request: Request) -> bytes:
+        origin = execution.forked_from
+        forked = {} if origin is None else {"fork": execution.id, "forked_from": asdict(origin)}
         return packed(
             {
                 "times": execution.load_count + 1,
@@ -242,6 +273,7 @@ class Loads:
                 "savepoint_id": savepoint.id,
                 "name": savepoint.name,
                 "why": request.by,
+                **forked,
             }
         )
 

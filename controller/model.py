@@ -91,6 +91,17 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class ForkedFrom:
+    """Where a fork comes from; the execution may have been deleted since. index: from 0 among forks made together."""
+
+    execution_id: str
+    savepoint_id: str
+    savepoint: int  # its number there
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """One run of a flow. Times are aware, UTC."""
 
@@ -123,6 +134,24 @@ class Execution:
     origin: str = ""  # idempotency key of the call that made it: a repeated call finds its child again
     held: bool = False  # made with run=False, and nobody started it yet
     error_type: str = ""  # of a task that failed: the exception that its parent gets
+    forked_from_execution_id: str | None = None
+    forked_from_savepoint_id: str = ""
+    forked_from_number: int = 0
+    forked_from_name: str = ""
+    fork_index: int = 0
+
+    @property
+    def forked_from(self) -> ForkedFrom | None:
+        """None: it is no fork."""
+        if self.forked_from_execution_id is None:
+            return None
+        return ForkedFrom(
+            self.forked_from_execution_id,
+            self.forked_from_savepoint_id,
+            self.forked_from_number,
+            self.forked_from_name,
+            self.fork_index,
+        )
 
 
 @dataclass(frozen=True, slots=True)

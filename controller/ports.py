@@ -43,8 +43,11 @@ class Database(Protocol):
     Methods that change a status compare first and say with False that somebody else was quicker.
     """
 
-    def add_execution(self, execution: Execution, flow: Flow) -> None:
-        """Record both; a flow version that exists already stays as it is."""
+    def add_execution(self, execution: Execution, flow: Flow, savepoint: Savepoint | None = None) -> None:
+        """Record both, and the savepoint that it begins from; a flow version that exists already stays as it is.
+
+        Raises AlreadyExists for a used id.
+        """
 
     def execution(self, execution_id: str) -> Execution | None: ...
 

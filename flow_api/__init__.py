@@ -10,7 +10,7 @@ from flow_api._files import File
 from flow_api._flows import Flow
 from flow_api._messages import Message
 from flow_api._record import ReturnWhen
-from flow_api._restored import Restored
+from flow_api._restored import ForkedFrom, Restored
 from flow_api._settings import Setting
 from flow_api._system import System
 from flow_api.exceptions import *  # noqa: F403 - scripts catch flow_api.X as well as flow_api.exceptions.X
@@ -20,6 +20,7 @@ __all__ = [
     "Execution",
     "File",
     "Flow",
+    "ForkedFrom",
     "Message",
     "Restored",
     "ReturnWhen",

@@ -13,6 +13,7 @@ import sys
 import threading
 
 from flow_api import exceptions
+from flow_api._reseed import reseed
 
 TYPE_CHECKING = False  # the module typing would be in every savepoint
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class Channel:
         self._replies: dict[int, tuple[dict[str, Any], bytes]] = {}
         # How the execution came here, as the newest reply had it. Not part of the restored state.
         self.restored: dict[str, Any] | None = None
+        # The fork for which this process has seeded its random numbers. It is part of the restored state.
+        self._seeded_for = ""
+        self._seeding = threading.Lock()
 
     def call(self, name: str, arguments: dict[str, Any], *, ordered: bool = False) -> Any:
         """Carry out one call of the Flow-API. Blocks this thread; raises what the platform raised.
@@ -65,6 +69,8 @@ class Channel:
             _write_frame(header, body)
         reply, value = self._await_reply(seq)
         self.restored = reply["restored"]
+        if self.restored is not None:
+            self._seed_in_fork(self.restored)
         refusal = reply.get("error")
         if refusal is not None:
             raise exceptions.by_name(refusal["type"], refusal["message"])
@@ -80,6 +86,16 @@ class Channel:
         if os.getpid() == self._pid:
             with self._writing:
                 _write_frame(header, b"")
+
+    def _seed_in_fork(self, restored: dict[str, Any]) -> None:
+        """Before any call of a new fork returns: its random numbers are not to be the original's."""
+        fork = restored.get("fork")
+        if fork is None or fork == self._seeded_for:
+            return
+        with self._seeding:
+            if fork != self._seeded_for:
+                reseed()
+                self._seeded_for = fork
 
     def _await_reply(self, seq: int) -> tuple[dict[str, Any], bytes]:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flow_api import exceptions
 from flow_api._record import Record, ReturnWhen
-from flow_api._restored import Restored
+from flow_api._restored import ForkedFrom, Restored
 from flow_api._values import plain
 
 TYPE_CHECKING = False  # the module typing would be in every savepoint
@@ -26,6 +26,19 @@ class Execution(Record):
         """None on the first pass."""
         record = self._channel.restored
         return None if record is None else Restored(record)
+
+    @property
+    def forked_from(self) -> ForkedFrom | None:
+        """Where this fork comes from; None for an execution that was started.
+
+        In a fork, before the call returns at which it was made, the generators of random numbers are seeded anew: those
+        of the modules random and numpy.random, and OpenSSL's, where they are loaded; the kernel's (os.urandom, secrets,
+        uuid) differ anyway. Generators that the script made (random.Random, numpy's default_rng) and those of other
+        libraries go on as they were: seed them anew where it matters. Whatever runs beside the call draws the
+        original's numbers until then, as does a fork of a savepoint that was taken at no call until its next one.
+        """
+        record = (self._channel.restored or {}).get("forked_from")
+        return None if record is None else ForkedFrom(record)
 
     def success(self, message: object = None) -> NoReturn:
         """End the execution with ENDED_SUCCESS. Never returns, also inside a bare `except:`."""

@@ -53,8 +53,9 @@ class Record:
         """One field of the execution, a tuple of several, or a dict of all.
 
         Fields: id, name, type ("FLOW", "SCRIPT", "TASK"), status, message, input_value, output_value, created_at,
-        started_at, ended_at, flow_name, flow_version, parent_id, container_image, branch, load_count. Times are
-        ISO 8601 text. What a wait has told of an ended execution is answered without asking again; see load().
+        started_at, ended_at, flow_name, flow_version, parent_id, container_image, branch, load_count, forked_from (a
+        dict with the fields of `this.forked_from`, or None). Times are ISO 8601 text. What a wait
+        has told of an ended execution is answered without asking again; see load().
         """
         here = {**self._known, **self._pending}
         if names and all(name in here for name in names):

@@ -19,8 +19,27 @@ class Restored:
         self.savepoint: int = record["savepoint"]
         self.savepoint_id: str = record["savepoint_id"]
         self.name: str = record["name"]
-        #: "operator", "script", "undo" or "recovery".
+        #: "operator", "script", "undo", "recovery" or "fork".
         self.why: str = record["why"]
 
     def __repr__(self) -> str:
         return f"<restored {self.times} times, from savepoint {self.savepoint} {self.name!r}, by {self.why}>"
+
+
+class ForkedFrom:
+    """What `this.forked_from` is in a fork, now and after each of its loads and recoveries."""
+
+    __slots__ = ("execution_id", "index", "name", "savepoint", "savepoint_id")
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        #: Id of the execution it was made from, which may be gone.
+        self.execution_id: str = record["execution_id"]
+        #: Number, id and name of that execution's savepoint.
+        self.savepoint: int = record["savepoint"]
+        self.savepoint_id: str = record["savepoint_id"]
+        self.name: str = record["name"]
+        #: 0, 1, 2... among the forks that were made together.
+        self.index: int = record["index"]
+
+    def __repr__(self) -> str:
+        return f"<fork {self.index} of {self.execution_id}, from savepoint {self.savepoint} {self.name!r}>"

@@ -16,6 +16,7 @@ from controller.api import pack
 from controller.api import retention_service as retention
 from controller.cancels import Cancels
 from controller.executions import Executions, NewExecution
+from controller.forks import ForkRequest, Forks
 from controller.pauses import Pauses
 from controller.watching import Watching
 
@@ -25,11 +26,14 @@ Context = aio.ServicerContext[Any, Any]
 class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
     """One method per RPC of flowsnap.v1.ExecutionService."""
 
-    def __init__(self, executions: Executions, pauses: Pauses, cancels: Cancels, watching: Watching) -> None:
+    def __init__(
+        self, executions: Executions, pauses: Pauses, cancels: Cancels, watching: Watching, forks: Forks
+    ) -> None:
         self._executions = executions
         self._pauses = pauses
         self._cancels = cancels
         self._watching = watching
+        self._forks = forks
 
     async def CreateExecution(self, request: pb.CreateExecutionRequest, context: Context) -> pb.CreateExecutionResponse:
         new = NewExecution(
@@ -89,6 +93,17 @@ class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
         execution = await self._executions.find(request.execution)
         cancelled = await self._cancels.cancel(execution.id, request.reason)
         return pb.CancelExecutionResponse(execution=pack.execution(cancelled))
+
+    async def ForkExecution(self, request: pb.ForkExecutionRequest, context: Context) -> pb.ForkExecutionResponse:
+        execution = await self._executions.find(request.execution)
+        wanted = ForkRequest(
+            savepoint=pack.selector_from_proto(request.savepoint) if request.HasField("savepoint") else None,
+            count=request.count or 1,
+            input_value=request.input_json,
+            name=request.name,
+        )
+        source, forks = await self._forks.fork(execution.id, wanted)
+        return pb.ForkExecutionResponse(executions=map(pack.execution, forks), savepoint=pack.savepoint(source))
 
     async def DeleteExecution(self, request: pb.DeleteExecutionRequest, context: Context) -> pb.DeleteExecutionResponse:
         execution = await self._executions.find(request.execution)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from flowsnap.v1 import control_pb2, types_pb2
@@ -68,6 +69,8 @@ def execution(value: model.Execution) -> types_pb2.Execution:
         load_count=value.load_count,
         type=types_pb2.ExecutionType.Value(f"EXECUTION_TYPE_{value.type.value}"),
         parent_id=value.parent_id or "",
+        head_savepoint_id=value.head_savepoint_id or "",
+        forked_from=None if value.forked_from is None else types_pb2.ForkedFrom(**asdict(value.forked_from)),
     )
 
 

@@ -29,6 +29,7 @@ _MODULES = {
     "savepoint": "savepoints",
     "load": "loads",
     "undo": "loads",
+    "fork": "forks",
     "pause": "executions",
     "resume": "executions",
     "cancel": "executions",

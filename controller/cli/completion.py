@@ -66,6 +66,16 @@ def complete_savepoint_number(ctx: typer.Context, incomplete: str) -> list[tuple
     ]
 
 
+def complete_savepoint(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Numbers of the execution's savepoints and name=NAME, newest first."""
+    found = []
+    for number, name, where in _savepoints(ctx):
+        found.append((number, f"{name} {where}".strip()))
+        if name:
+            found.append((f"name={name}", where))
+    return [one for one in found if one[0].startswith(incomplete)]
+
+
 def _savepoints(ctx: typer.Context) -> list[tuple[str, str, str]]:
     """Number, name and place of each, newest first; of each name only the newest counts."""
     from flowsnap.v1 import control_pb2

@@ -14,12 +14,13 @@ from controller.db.filters import condition
 from controller.db.flows import insert_flow
 from controller.db.schema import executions, savepoints
 from controller.errors import NotFound
-from controller.model import Execution, ExecutionType, Filter, Flow, Json, Status
+from controller.model import Execution, ExecutionType, Filter, Flow, Json, Savepoint, Status
 
 _COLUMNS = [executions.c[field.name] for field in fields(Execution)]
 _MAX_CHAR = "\U0010ffff"
 
 _INSERT = insert(executions)
+_INSERT_SAVEPOINT = insert(savepoints)
 SELECT_EXECUTION = select(*_COLUMNS).where(executions.c.id == bindparam("key"))
 _SELECT_MANY = select(*_COLUMNS).order_by(executions.c.created_at.desc(), executions.c.id.desc())
 _SELECT_REFERENCED = _SELECT_MANY.where(
@@ -119,12 +120,19 @@ def missing_execution(execution_id: str) -> NotFound:
 class ExecutionRecords(Transactions):
     """Executions, and with the first of its version the flow that it runs."""
 
-    def add_execution(self, execution: Execution, flow: Flow) -> None:
-        """Record both; a flow version that exists already stays as it is. Raises AlreadyExists for a used id."""
+    def add_execution(self, execution: Execution, flow: Flow, savepoint: Savepoint | None = None) -> None:
+        """Record both, and the savepoint that it begins from; a flow version that exists already stays as it is.
+
+        Raises AlreadyExists for a used id.
+        """
         values = {field.name: getattr(execution, field.name) for field in fields(Execution)}
         with self._writing() as connection:
             insert_flow(connection, flow)
             connection.execute(_INSERT, values)
+            if savepoint is not None:
+                connection.execute(
+                    _INSERT_SAVEPOINT, {field.name: getattr(savepoint, field.name) for field in fields(Savepoint)}
+                )
 
     def execution(self, execution_id: str) -> Execution | None:
         with self._reading() as connection:

@@ -102,6 +102,12 @@ executions = Table(
     Column("origin", Text, nullable=False),
     Column("held", Boolean, nullable=False),
     Column("error_type", Text, nullable=False),
+    # No foreign key: a fork outlives what it was made from, and goes on telling of it.
+    Column("forked_from_execution_id", IdText),
+    Column("forked_from_savepoint_id", IdText, nullable=False),
+    Column("forked_from_number", Integer, nullable=False),
+    Column("forked_from_name", Text, nullable=False),
+    Column("fork_index", Integer, nullable=False),
     Column("log_count", BigInteger, nullable=False, default=0),
     Index(None, "created_at", "id"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -52,6 +53,7 @@ _FIELDS: Mapping[str, Callable[[Execution], Any]] = {
     "parent_id": lambda execution: execution.parent_id,
     "branch": lambda execution: execution.branch,
     "load_count": lambda execution: execution.load_count,
+    "forked_from": lambda execution: None if execution.forked_from is None else asdict(execution.forked_from),
 }
 
 

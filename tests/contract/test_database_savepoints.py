@@ -10,8 +10,8 @@ import database_records as records
 import pytest
 
 from controller.db import SqlDatabase
-from controller.errors import FailedPrecondition, NotFound
-from controller.model import CallKey, Outcome, SavepointKind, Status
+from controller.errors import AlreadyExists, FailedPrecondition, NotFound
+from controller.model import CallKey, ForkedFrom, Outcome, SavepointKind, Status
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,36 @@ def test_savepoints_form_a_chain_when_added_one_after_the_other(database: SqlDat
 def test_savepoint_keeps_the_output_value_that_it_is_given(database: SqlDatabase) -> None:
     database.set_fields("e1", output_value=b"[1]")
     assert database.add_savepoint(records.savepoint("s1", output_value=b"[0]")).output_value == b"[0]"
+
+
+def test_an_execution_begins_from_a_savepoint_of_its_own_when_it_is_recorded_with_one(database: SqlDatabase) -> None:
+    fork = records.execution(
+        "e2",
+        head_savepoint_id="s1",
+        savepoint_count=1,
+        forked_from_execution_id="e1",
+        forked_from_savepoint_id="s0",
+        forked_from_number=4,
+        forked_from_name="here",
+        fork_index=2,
+    )
+    first = records.savepoint("s1", "e2", number=1, output_value=b"[1]")
+    database.add_execution(fork, records.FLOW, first)
+    assert database.execution("e2") == fork
+    assert fork.forked_from == ForkedFrom("e1", "s0", 4, "here", 2)
+    assert database.savepoints("e2") == [first]
+    second = database.add_savepoint(records.savepoint("s2", "e2", seq=2))
+    assert (second.number, second.parent_id) == (2, "s1")
+    # It outlives what it was made from.
+    database.delete_execution("e1")
+    assert database.execution("e2") is not None
+
+
+def test_neither_is_recorded_when_the_savepoint_s_id_is_taken(database: SqlDatabase) -> None:
+    database.add_savepoint(records.savepoint("s1"))
+    with pytest.raises(AlreadyExists):
+        database.add_execution(records.execution("e2"), records.FLOW, records.savepoint("s1", "e2", number=1))
+    assert database.execution("e2") is None
 
 
 def test_savepoint_is_refused_when_its_execution_is_gone(database: SqlDatabase) -> None:

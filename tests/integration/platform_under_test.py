@@ -188,6 +188,25 @@ class Platform:
     def undo(self, execution: str) -> pb.UndoLoadResponse:
         return self.savepoint_service.UndoLoad(pb.UndoLoadRequest(execution=execution), timeout=60)
 
+    def fork(
+        self,
+        execution: str,
+        *,
+        name: str = "",
+        id: str = "",  # noqa: A002
+        count: int = 1,
+        value: object = None,
+    ) -> list[str]:
+        """Ids of the forks; from the savepoint of that name or id, else from where the execution stands."""
+        selector = pb.SavepointSelector(name=name) if name else pb.SavepointSelector(id=id)
+        request = pb.ForkExecutionRequest(
+            execution=execution,
+            savepoint=selector if name or id else None,
+            count=count,
+            input_json=b"" if value is None else json.dumps(value).encode(),
+        )
+        return [fork.id for fork in self.executions.ForkExecution(request, timeout=60).executions]
+
     def create_savepoint(self, execution: str, name: str = "") -> types_pb2.Savepoint:
         request = pb.CreateSavepointRequest(execution=execution, name=name)
         return self.savepoint_service.CreateSavepoint(request, timeout=60).savepoint

@@ -426,6 +426,69 @@ class CancelExecutionResponse(_message.Message):
 Global___CancelExecutionResponse: _TypeAlias = CancelExecutionResponse  # noqa: Y015
 
 @_typing.final
+class ForkExecutionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    INPUT_JSON_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    execution: _builtins.str
+    count: _builtins.int
+    """0: one. At most 100."""
+    input_json: _builtins.bytes
+    """A JSON object, laid over the original's input; empty: the input stays as it is."""
+    name: _builtins.str
+    """Empty: made from the flow's name. Of several, each gets "-1", "-2"... behind it."""
+    @_builtins.property
+    def savepoint(self) -> Global___SavepointSelector:
+        """Unset: the one that the execution stands on."""
+
+    def __init__(
+        self,
+        *,
+        execution: _builtins.str = ...,
+        savepoint: Global___SavepointSelector | None = ...,
+        count: _builtins.int = ...,
+        input_json: _builtins.bytes = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savepoint", b"savepoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "execution", b"execution", "input_json", b"input_json", "name", b"name", "savepoint", b"savepoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkExecutionRequest: _TypeAlias = ForkExecutionRequest  # noqa: Y015
+
+@_typing.final
+class ForkExecutionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Execution]: ...
+    @_builtins.property
+    def savepoint(self) -> _types_pb2.Savepoint:
+        """Of the original: what they were made from."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[_types_pb2.Execution] | None = ...,
+        savepoint: _types_pb2.Savepoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savepoint", b"savepoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "savepoint", b"savepoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkExecutionResponse: _TypeAlias = ForkExecutionResponse  # noqa: Y015
+
+@_typing.final
 class DeleteExecutionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

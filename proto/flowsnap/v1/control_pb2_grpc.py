@@ -74,6 +74,11 @@ class ExecutionServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.CancelExecutionRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.CancelExecutionResponse.FromString,
                 _registered_method=True)
+        self.ForkExecution = channel.unary_unary(
+                '/flowsnap.v1.ExecutionService/ForkExecution',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.ForkExecutionRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.ForkExecutionResponse.FromString,
+                _registered_method=True)
         self.DeleteExecution = channel.unary_unary(
                 '/flowsnap.v1.ExecutionService/DeleteExecution',
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.DeleteExecutionRequest.SerializeToString,
@@ -139,6 +144,13 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForkExecution(self, request, context):
+        """Makes new executions from a savepoint, which run beside the original. Returns as soon as they are recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteExecution(self, request, context):
         """Removes an ended execution with its savepoints and its log; with force, a running one too.
         """
@@ -188,6 +200,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.CancelExecution,
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.CancelExecutionRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.CancelExecutionResponse.SerializeToString,
+            ),
+            'ForkExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkExecution,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.ForkExecutionRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.ForkExecutionResponse.SerializeToString,
             ),
             'DeleteExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteExecution,
@@ -411,6 +428,33 @@ class ExecutionService:
             '/flowsnap.v1.ExecutionService/CancelExecution',
             flowsnap_dot_v1_dot_control__pb2.CancelExecutionRequest.SerializeToString,
             flowsnap_dot_v1_dot_control__pb2.CancelExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.ExecutionService/ForkExecution',
+            flowsnap_dot_v1_dot_control__pb2.ForkExecutionRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.ForkExecutionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class ExecutionServiceStub:
     ResumeExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.ResumeExecutionRequest, _control_pb2.ResumeExecutionResponse]
     CancelExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.CancelExecutionRequest, _control_pb2.CancelExecutionResponse]
     """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded."""
+    ForkExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.ForkExecutionRequest, _control_pb2.ForkExecutionResponse]
+    """Makes new executions from a savepoint, which run beside the original. Returns as soon as they are recorded."""
     DeleteExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeleteExecutionRequest, _control_pb2.DeleteExecutionResponse]
     """Removes an ended execution with its savepoints and its log; with force, a running one too."""
 
@@ -67,6 +69,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     ResumeExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.ResumeExecutionRequest, _control_pb2.ResumeExecutionResponse]  # type: ignore[assignment]
     CancelExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.CancelExecutionRequest, _control_pb2.CancelExecutionResponse]  # type: ignore[assignment]
     """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded."""
+    ForkExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.ForkExecutionRequest, _control_pb2.ForkExecutionResponse]  # type: ignore[assignment]
+    """Makes new executions from a savepoint, which run beside the original. Returns as soon as they are recorded."""
     DeleteExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.DeleteExecutionRequest, _control_pb2.DeleteExecutionResponse]  # type: ignore[assignment]
     """Removes an ended execution with its savepoints and its log; with force, a running one too."""
 
@@ -133,6 +137,14 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.CancelExecutionResponse, _abc.Awaitable[_control_pb2.CancelExecutionResponse]]:
         """Takes a last savepoint and ends the execution with ENDED_CANCELLED, then its children; it can still be loaded."""
+
+    @_abc_1.abstractmethod
+    def ForkExecution(
+        self,
+        request: _control_pb2.ForkExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ForkExecutionResponse, _abc.Awaitable[_control_pb2.ForkExecutionResponse]]:
+        """Makes new executions from a savepoint, which run beside the original. Returns as soon as they are recorded."""
 
     @_abc_1.abstractmethod
     def DeleteExecution(

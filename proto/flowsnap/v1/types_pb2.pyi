@@ -203,6 +203,8 @@ class Execution(_message.Message):
     LOAD_COUNT_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
+    HEAD_SAVEPOINT_ID_FIELD_NUMBER: _builtins.int
+    FORKED_FROM_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     status: Global___ExecutionStatus.ValueType
@@ -226,12 +228,18 @@ class Execution(_message.Message):
     type: Global___ExecutionType.ValueType
     parent_id: _builtins.str
     """The execution that started it; empty: none, or it was deleted."""
+    head_savepoint_id: _builtins.str
+    """The savepoint that it stands on: the newest of its present branch, or the one that the branch began from."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def forked_from(self) -> Global___ForkedFrom:
+        """Set for a fork."""
+
     def __init__(
         self,
         *,
@@ -255,14 +263,51 @@ class Execution(_message.Message):
         load_count: _builtins.int = ...,
         type: Global___ExecutionType.ValueType = ...,
         parent_id: _builtins.str = ...,
+        head_savepoint_id: _builtins.str = ...,
+        forked_from: Global___ForkedFrom | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "forked_from", b"forked_from", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "forked_from", b"forked_from", "head_savepoint_id", b"head_savepoint_id", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class ForkedFrom(_message.Message):
+    """Where a fork comes from; that execution may have been deleted since."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_ID_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    execution_id: _builtins.str
+    savepoint_id: _builtins.str
+    savepoint: _builtins.int
+    """The savepoint's number there, and its name."""
+    name: _builtins.str
+    index: _builtins.int
+    """From 0 among the forks that were made together."""
+    def __init__(
+        self,
+        *,
+        execution_id: _builtins.str = ...,
+        savepoint_id: _builtins.str = ...,
+        savepoint: _builtins.int = ...,
+        name: _builtins.str = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id", "index", b"index", "name", b"name", "savepoint", b"savepoint", "savepoint_id", b"savepoint_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkedFrom: _TypeAlias = ForkedFrom  # noqa: Y015
 
 @_typing.final
 class Savepoint(_message.Message):

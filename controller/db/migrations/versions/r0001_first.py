@@ -97,6 +97,11 @@ def upgrade() -> None:
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
         sa.Column("error_type", sa.Text(), nullable=False),
+        sa.Column("forked_from_execution_id", _ID, nullable=True),
+        sa.Column("forked_from_savepoint_id", _ID, nullable=False),
+        sa.Column("forked_from_number", sa.Integer(), nullable=False),
+        sa.Column("forked_from_name", sa.Text(), nullable=False),
+        sa.Column("fork_index", sa.Integer(), nullable=False),
         sa.Column("log_count", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["parent_id"], ["executions.id"], name=op.f("fk_executions_parent_id"), ondelete="SET NULL"

@@ -1,0 +1,190 @@
+"""Forks: new executions from a savepoint of another one, which goes on untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.errors import DataLoss, FlowsnapError, Internal, InvalidArgument, NotFound, ResourceExhausted
+from controller.executions import default_name
+from controller.ids import new_id, new_savepoint_id
+from controller.loads import Loads
+from controller.model import Execution, Flow, Json, Savepoint, Status
+from controller.ports import Database
+from controller.savepoints import Savepoints, Selector
+from controller.services import NOT_ENDED, Services
+from controller.tokens import token_hash
+from controller.values import checked_json, checked_name, packed, parsed
+from store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
+
+MAX_FORKS = 100
+_RESTORES_AT_ONCE = 4
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRequest:
+    """savepoint None: the one that the original stands on. input_value: an object laid over the original's input."""
+
+    savepoint: Selector | None = None
+    count: int = 1
+    input_value: Json = b""
+    name: str = ""
+
+
+class Forks:
+    """Makes executions that begin where a savepoint stands, each with a savepoint 1 of its own onto the same image."""
+
+    def __init__(self, services: Services, savepoints: Savepoints, loads: Loads) -> None:
+        self._services = services
+        self._savepoints = savepoints
+        self._loads = loads
+        self._turn = asyncio.Semaphore(_RESTORES_AT_ONCE)
+
+    async def fork(self, execution_id: str, request: ForkRequest) -> tuple[Savepoint, Sequence[Execution]]:
+        """All of them, recorded; they are restored in the background. Goes on when the caller goes away.
+
+        One that can't be restored ends with ENDED_ERROR and the words. Raises NotFound, InvalidArgument, DataLoss,
+        ResourceExhausted; none is made then.
+        """
+        return await asyncio.shield(
+            self._services.background(self._fork(execution_id, request), f"fork of {execution_id}")
+        )
+
+    async def _fork(self, execution_id: str, request: ForkRequest) -> tuple[Savepoint, Sequence[Execution]]:
+        services = self._services
+        original = await services.execution(execution_id)
+        if not 1 <= request.count <= MAX_FORKS:
+            raise InvalidArgument(f"{request.count} forks: give a number from 1 to {MAX_FORKS}")
+        if request.name:
+            checked_name(f"{request.name}-{request.count}", "the fork's name")
+        input_value = self._input(original, request.input_value)
+        source = await self._source(original, request.savepoint)
+        flow = await services.db(Database.flow, original.flow_version)
+        if flow is None:
+            raise DataLoss(f"execution {original.name!r}: its flow, version {original.flow_version}, is gone")
+        made = [
+            self._records(replace(original, input_value=input_value), source, request, index)
+            for index in range(request.count)
+        ]
+        await self._add(source, flow, made)
+        for execution, _ in made:
+            services.background(self._begin(execution), f"restoring the fork {execution.id}")
+        services.changes.notify(execution_id)
+        return source, [execution for execution, _ in made]
+
+    async def _source(self, original: Execution, selector: Selector | None) -> Savepoint:
+        if selector is not None:
+            return await self._savepoints.resolve(original, selector)
+        if original.head_savepoint_id is None:
+            raise NotFound(f"execution {original.name!r} has no savepoint yet: there is nothing to fork from")
+        return await self._savepoints.get(original.id, original.head_savepoint_id)
+
+    def _input(self, original: Execution, given: Json) -> Json:
+        if not given:
+            return original.input_value
+        limit = self._services.config.max_value_bytes
+        over: Any = parsed(checked_json(given, "the input", limit))
+        under: Any = parsed(original.input_value)
+        if not isinstance(over, dict) or not isinstance(under or {}, dict):
+            raise InvalidArgument(
+                f"execution {original.name!r}: keys can be laid over its input only where both are JSON objects"
+            )
+        return checked_json(packed({**(under or {}), **over}), "the input", limit)
+
+    def _records(
+        self, original: Execution, source: Savepoint, request: ForkRequest, index: int
+    ) -> tuple[Execution, Savepoint]:
+        services, execution_id = self._services, new_id()
+        now = services.clock.now()
+        name = request.name
+        if name and request.count > 1:
+            name = f"{name}-{index + 1}"
+        first = replace(
+            source,
+            id=new_savepoint_id(),
+            execution_id=execution_id,
+            number=1,
+            branch=1,
+            parent_id=None,
+            created_at=now,
+            script_loads=0,
+        )
+        execution = Execution(
+            id=execution_id,
+            name=name or default_name(original.flow_name, execution_id),
+            status=Status.NEW,
+            message="",
+            flow_name=original.flow_name,
+            flow_version=original.flow_version,
+            input_value=original.input_value,
+            output_value=source.output_value,
+            container_image=original.container_image,
+            memory_limit_bytes=original.memory_limit_bytes,
+            pids_limit=original.pids_limit,
+            token_hash=token_hash(services.tokens.token(execution_id)),
+            created_at=now,
+            head_savepoint_id=first.id,
+            savepoint_count=1,
+            last_call=source.call,
+            last_file=source.file,
+            last_line=source.line,
+            type=original.type,
+            forked_from_execution_id=original.id,
+            forked_from_savepoint_id=source.id,
+            forked_from_number=source.number,
+            forked_from_name=source.name,
+            fork_index=index,
+        )
+        return execution, first
+
+    async def _add(self, source: Savepoint, flow: Flow, made: Sequence[tuple[Execution, Savepoint]]) -> None:
+        """All images, then the rows: an image without a row is garbage, a row without an image would be a lie."""
+        services = self._services
+        linked: list[Savepoint] = []
+        recorded = 0
+        try:
+            for execution, first in made:
+                try:
+                    stored = await services.in_store(services.store.link, source.id, first.id, lineage=execution.id)
+                except StoreError as error:
+                    raise _image_error(source, error) from error
+                linked.append(replace(first, stored_bytes=stored.stored_bytes))
+            for (execution, _), first in zip(made, linked, strict=True):
+                await services.db(Database.add_execution, execution, flow, first)
+                recorded += 1
+                words = f"--- forked from savepoint {source.number} of {execution.forked_from_execution_id} ---"
+                await services.tell(execution.id, words)
+        except BaseException:
+            for execution, _ in made[:recorded]:
+                await services.db(Database.delete_execution, execution.id)
+            for first in linked:
+                await services.in_store(services.store.delete, first.id)
+            raise
+
+    async def _begin(self, execution: Execution) -> None:
+        """Restore it, unless somebody else did meanwhile, or it was cancelled."""
+        services = self._services
+        async with self._turn, services.live.lock(execution.id):
+            present = await services.db(Database.execution, execution.id)
+            if present is None or present.status is not Status.NEW or services.live.get(execution.id) is not None:
+                return
+            try:
+                await self._loads.bring_back(present)
+            except FlowsnapError as error:
+                words = f"it could not be restored from its savepoint: {error}"
+                await services.db(Database.set_status, execution.id, NOT_ENDED, Status.ENDED_ERROR, words)
+                services.changes.notify(execution.id)
+
+
+def _image_error(source: Savepoint, error: StoreError) -> FlowsnapError:
+    kind: type[FlowsnapError] = Internal
+    if isinstance(error, ImageDamaged | ImageMissing):
+        kind = DataLoss
+    elif isinstance(error, StoreFull):
+        kind = ResourceExhausted
+    return kind(f"savepoint {source.number} ({source.id}) of execution {source.execution_id}: {error}")
