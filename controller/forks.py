@@ -12,7 +12,7 @@ from controller.errors import DataLoss, FlowsnapError, Internal, InvalidArgument
 from controller.executions import default_name
 from controller.ids import new_id, new_savepoint_id
 from controller.loads import Loads
-from controller.model import Execution, Flow, Json, Savepoint, Status
+from controller.model import Execution, Flow, Json, KeepScope, Savepoint, Status
 from controller.ports import Database
 from controller.savepoints import Savepoints, Selector
 from controller.services import NOT_ENDED, Services
@@ -71,7 +71,9 @@ class Forks:
             self._records(replace(original, input_value=input_value), source, request, index)
             for index in range(request.count)
         ]
-        await self._add(source, flow, made)
+        async with self._savepoints.in_use(source):
+            await self._add(source, flow, made)
+        await self._keep_alike(original, [execution for execution, _ in made])
         for execution, _ in made:
             services.background(self._begin(execution), f"restoring the fork {execution.id}")
         services.changes.notify(execution_id)
@@ -165,6 +167,13 @@ class Forks:
             for first in linked:
                 await services.in_store(services.store.delete, first.id)
             raise
+
+    async def _keep_alike(self, original: Execution, forks: Sequence[Execution]) -> None:
+        """The original's own rule of which savepoints are kept is theirs, too."""
+        for rule in await self._services.db(Database.retention_rules, original.flow_name, original.id):
+            if rule.scope is KeepScope.EXECUTION:
+                for fork in forks:
+                    await self._services.db(Database.set_retention, replace(rule, subject=fork.id))
 
     async def _begin(self, execution: Execution) -> None:
         """Restore it, unless somebody else did meanwhile, or it was cancelled."""
