@@ -95,11 +95,13 @@ class App:
     async def start(self) -> None:
         """Serve, and see to what an earlier controller left. Raises Unavailable when a socket can't be made."""
         config = self._services.config
+        # Before anything that would have to be undone: it is what most often fails.
+        await self._platform.listen()
         adopted = await self._recovery.adopt()
         await self._tasks.recover()
         await self._servers.start(config.control_socket, config.agent_socket)
         self._recovery.begin(adopted)
-        await self._platform.start()
+        self._platform.start()
         self._retentions.start()
         _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))
 

@@ -235,4 +235,6 @@ def _record(name: str) -> str:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no connection {name!r}; make it with `snapctl connection save`, or list the connections")
+    return NotFound(
+        f"there is no connection {name!r}; see `snapctl connection ls`, or make it with `snapctl connection save`"
+    )

@@ -157,7 +157,7 @@ class Executions:
                 f"{len(found)} executions have ids that begin with {reference!r} ({ids}...); say more"
             )
         if not found:
-            raise NotFound(f"there is no execution with the id or the name {reference!r}; list the executions")
+            raise NotFound(f"there is no execution with the id or the name {reference!r}; see `snapctl ls`")
         return found[0]
 
     async def flow(self, execution: Execution) -> Flow | None:

@@ -55,4 +55,4 @@ class Files:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no file {name!r}; list the files")
+    return NotFound(f"there is no file {name!r}; see `snapctl file ls`")

@@ -74,7 +74,7 @@ class Flows:
         """The newest release of that version. Raises NotFound."""
         found = await self._services.db(Database.release_of, version)
         if found is None:
-            raise NotFound(f"there is no flow with the id {version!r}; list the flows")
+            raise NotFound(f"there is no flow with the id {version!r}; see `snapctl flow ls`")
         return found
 
     async def release(self, name: str, number: int) -> Release:
@@ -96,7 +96,7 @@ class Flows:
         """Raises NotFound."""
         found = await self._services.db(Database.flow, version)
         if found is None:
-            raise NotFound(f"there is no flow of the version {version!r}; list the flows")
+            raise NotFound(f"there is no flow of the version {version!r}; see `snapctl flow ls`")
         return found
 
     async def list(self, where: Filter | None, limit: int, after: str) -> Sequence[Release]:
@@ -120,7 +120,7 @@ class Flows:
     async def delete(self, name: str) -> None:
         """Forget the name; executions keep what they run. Raises NotFound."""
         if not await self._services.db(Database.delete_releases, name):
-            raise NotFound(f"there is no flow {name!r}; list the flows")
+            raise NotFound(f"there is no flow {name!r}; see `snapctl flow ls`")
 
 
 def _check_path(path: str) -> None:

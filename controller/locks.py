@@ -86,7 +86,7 @@ class Locks:
             if holder is not None:
                 services.changes.notify(_topic(name, holder))
                 return holder
-        raise NotFound(f"{name!r} is not locked; list the locks")
+        raise NotFound(f"{name!r} is not locked; see `snapctl lock ls`")
 
     async def _call_off(self, call: FlowCall, name: str) -> None:
         holder = await self._services.db(Database.call_off_lock, name, call.call.key)

@@ -102,7 +102,8 @@ class Messages:
                 return await self.get(message_id)
             message = await self.get(message_id)
         by = f" by {message.answered_by}" if message.answered_by else ""
-        raise FailedPrecondition(f"message {message_id} was answered{by} at {message.answered_at}; it is answered once")
+        at = message.answered_at.isoformat(" ", "seconds") if message.answered_at else "some time"
+        raise FailedPrecondition(f"message {message_id} was answered{by} at {at}; it is answered once")
 
     async def delete(self, message_id: str) -> None:
         """Who waits for it gets an error. Raises NotFound."""
@@ -115,7 +116,7 @@ class Messages:
 
 
 def _missing(message_id: str) -> NotFound:
-    return NotFound(f"there is no message {message_id!r}; list the messages")
+    return NotFound(f"there is no message {message_id!r}; see `snapctl message ls`")
 
 
 def _topic(message_id: str) -> str:

@@ -47,16 +47,21 @@ class Platform:
             WebhookService(self._webhooks, lambda: self._address),
         )
 
-    async def start(self) -> None:
-        """Run schedules and serve HTTP. Raises Unavailable, InvalidArgument for an address that can't be used."""
+    async def listen(self) -> None:
+        """Take the HTTP address. Raises Unavailable, InvalidArgument for one that can't be used."""
         if self._listen:
             # A controller without HTTP does not load it.
             from controller.web.server import WebServer
             from controller.web.webhooks import PATH, webhook_app
 
             self._web = WebServer(webhook_app(self._webhooks))
-            await self._web.start(self._listen)
+            await self._web.bind(self._listen)
             self._address = self._web.address + PATH
+
+    def start(self) -> None:
+        """Run schedules, and serve HTTP where listen() took an address."""
+        if self._listen:
+            self._web.serve()
         self._schedules.start()
 
     async def stop(self) -> None:

@@ -189,4 +189,4 @@ def _new_execution(schedule: Schedule, name: str) -> NewExecution:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no schedule {name!r}; list the schedules")
+    return NotFound(f"there is no schedule {name!r}; see `snapctl schedule ls`")

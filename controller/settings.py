@@ -53,4 +53,4 @@ class Settings:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no setting {name!r}; list the settings")
+    return NotFound(f"there is no setting {name!r}; see `snapctl setting ls`")

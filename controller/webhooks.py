@@ -121,4 +121,4 @@ class Webhooks:
 
 
 def _missing(name: str) -> NotFound:
-    return NotFound(f"there is no webhook {name!r}; list the webhooks")
+    return NotFound(f"there is no webhook {name!r}; see `snapctl webhook ls`")

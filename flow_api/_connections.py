@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_api._channel import Channel
+from flow_api._values import picked
 
 TYPE_CHECKING = False  # the module typing would be in every savepoint
 if TYPE_CHECKING:
@@ -18,18 +19,18 @@ class Connection:
         self._channel = channel
         self.name = name
 
+    def __repr__(self) -> str:
+        return f"<connection {self.name!r}>"
+
     def get(self, *fields: str) -> Any:
-        """One of name, connection_type and value, or a tuple of several; secrets in the value are masked.
+        """One of name, connection_type and value, a tuple of several, or a dict of all; secrets are masked.
 
         Raises ResourceNotFoundError.
         """
-        record = self._channel.call("connection_get", {"name": self.name})
-        if not fields:
-            return record
-        return record[fields[0]] if len(fields) == 1 else tuple(record[field] for field in fields)
+        return picked(self._channel.call("connection_get", {"name": self.name}), fields)
 
     def load(self, *fields: str) -> Any:
-        """As get, fresh from storage."""
+        """As get: nothing of a connection is kept here."""
         return self.get(*fields)
 
     def save(

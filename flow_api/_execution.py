@@ -208,6 +208,8 @@ class Execution(Record):
         awaited: list[Execution] = []
         for one in executions:
             awaited += [one] if isinstance(one, Execution) else one
+        if not all(isinstance(one, Execution) for one in awaited):
+            raise exceptions.InvalidInputError("wait_for: give executions, or lists of them")
         arguments = {"executions": [one.get("id") for one in awaited], "wait": return_when, "timeout": timeout}
         for one, known in zip(awaited, self._channel.call("wait_for", arguments), strict=True):
             one._known = known  # noqa: SLF001 - an Execution, too

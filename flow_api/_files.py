@@ -58,6 +58,10 @@ class File:
         """The content."""
         return bytes(self.get("content_bytes"))
 
+    def get_base64_content(self) -> str:
+        """The content, base64."""
+        return str(self.get("content_base64"))
+
     def save(
         self,
         content: Any = None,
@@ -75,6 +79,18 @@ class File:
             content_base64 = binascii.b2a_base64(content_bytes, newline=False).decode()
         self._channel.call("file_save", {"name": self.name, "content_base64": content_base64})
         return self
+
+    def save_text_content(self, content: str) -> File:
+        """Create or replace, from text."""
+        return self.save(content)
+
+    def save_bytes_content(self, content: bytes) -> File:
+        """Create or replace, from bytes."""
+        return self.save(content_bytes=content)
+
+    def save_base64_content(self, content: str) -> File:
+        """Create or replace, from base64."""
+        return self.save(content_base64=content)
 
     def exists(self) -> bool:
         """Whether there is one of that name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flow_api._channel import Channel
+from flow_api._values import picked
 
 TYPE_CHECKING = False  # the module typing would be in every savepoint
 if TYPE_CHECKING:
@@ -27,11 +28,7 @@ class Message:
         Fields: id, subject, body (a JSON schema), status ("OPEN" or "ANSWERED"), response (a dict; None while it is
         open), answered_by, answered_at, created_at, execution_id.
         """
-        record = self._channel.call("message_get", {"id": self.id, "fields": list(fields)})
-        if not fields:
-            return record
-        values = tuple(record[field] for field in fields)
-        return values[0] if len(values) == 1 else values
+        return picked(self._channel.call("message_get", {"id": self.id, "fields": list(fields)}), fields)
 
     def load(self, *fields: str) -> Any:
         """As get: nothing of a message is kept here."""

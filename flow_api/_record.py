@@ -126,12 +126,15 @@ class Record:
         return self
 
     def pause(self) -> Self:
-        """Freeze it with all its processes until someone resumes it: `snapctl resume`, or resume() on a child."""
+        """Freeze it with all its processes until someone resumes it: `snapctl resume`, or resume() on a child.
+
+        One that is paused stays so. Raises InvalidInputError for one that does not run.
+        """
         self._channel.call("pause", self._target(), ordered=self._id is None)
         return self
 
     def resume(self) -> Self:
-        """Let a paused child go on."""
+        """Let a paused child go on; one that is not paused goes on as it does. Raises InvalidInputError: it ended."""
         self._other("resume")
         self._channel.call("resume", self._target())
         return self

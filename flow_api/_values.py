@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from flow_api import exceptions
+
 TYPE_CHECKING = False  # the module typing would be in every savepoint
 if TYPE_CHECKING:
     from typing import Any
@@ -21,9 +23,12 @@ def plain(value: object) -> object:
 
 
 def picked(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """One value, a tuple of several, or all of them where none is named."""
+    """One value, a tuple of several, or all of them where none is named. Raises InvalidInputError."""
     if not names:
         return fields
+    for name in names:
+        if name not in fields:
+            raise exceptions.InvalidInputError(f"there is no field {name!r}; there are {', '.join(fields)}")
     if len(names) == 1:
         return fields[names[0]]
     return tuple(fields[name] for name in names)

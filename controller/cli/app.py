@@ -50,6 +50,9 @@ _MODULES = {
 }
 
 _DATA_DIR_OPTION = "--data-dir"
+_OUTPUT_OPTIONS = ("-o", "--output")
+# A group and its command, as `flow ls`: up to there -o stands before what takes it.
+_COMMAND_WORDS = 2
 
 
 class _Commands(MutableMapping[str, Any]):
@@ -81,14 +84,14 @@ class _Commands(MutableMapping[str, Any]):
 
 
 class _RootGroup(TyperGroup):
-    """Loads commands lazily, takes --data-dir anywhere on the line, and turns errors into messages and exit codes."""
+    """Loads commands lazily, takes --data-dir and -o wherever they stand, turns errors into messages and exit codes."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands()
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _data_dir_first(args))
+        return super().parse_args(ctx, _output_last(_data_dir_first(args)))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -121,6 +124,32 @@ def _data_dir_first(args: list[str]) -> list[str]:
         else:
             kept.append(arg)
     return [*moved, *kept]
+
+
+def _output_last(args: list[str]) -> list[str]:
+    """The same arguments with an -o that stands before the command at their end, where the command takes it."""
+    moved: list[str] = []
+    kept: list[str] = []
+    words = 0
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--" or words == _COMMAND_WORDS:
+            return [*kept, *_before_dashes([arg, *rest], moved)]
+        if arg in _OUTPUT_OPTIONS:
+            moved += [arg, *[value for value in [next(rest, None)] if value is not None]]
+        elif arg.startswith(("--output=", "-ojson", "-otable")):
+            moved.append(arg)
+        else:
+            kept.append(arg)
+            if arg == _DATA_DIR_OPTION:
+                kept += [value for value in [next(rest, None)] if value is not None]
+            words += not arg.startswith("-")
+    return [*kept, *moved]
+
+
+def _before_dashes(args: list[str], options: list[str]) -> list[str]:
+    at = args.index("--") if "--" in args else len(args)
+    return [*args[:at], *options, *args[at:]]
 
 
 app = typer.Typer(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from controller.cli import inputs
-from controller.cli.completion import complete_execution
+from controller.cli.completion import complete_execution, complete_flow
 from controller.cli.errors import CliError, usage_error
 from controller.cli.printer import Output
 
@@ -25,7 +25,10 @@ ExecutionArgument = Annotated[
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How results are printed.")]
 
-FlowOption = Annotated[str, typer.Option("--flow", metavar="NAME", help="The pushed flow that is started.")]
+FlowOption = Annotated[
+    str,
+    typer.Option("--flow", metavar="NAME", autocompletion=complete_flow, help="The pushed flow that is started."),
+]
 
 FlowFileOption = Annotated[
     Path | None, typer.Option("--file", metavar="FLOW.py", help="A script instead; its text is kept as it is now.")

@@ -62,7 +62,11 @@ class LifecycleCalls:
         """Of itself: returns when someone has resumed it."""
         services, execution_id = self._services, call.text("execution", default=call.execution_id)
         if execution_id != call.execution_id:
-            await self._pauses.pause(execution_id)
+            try:
+                await self._pauses.pause(execution_id)
+            except FailedPrecondition as error:
+                if not await self._is_paused(execution_id):
+                    raise call.invalid(str(error)) from error
             return
         with services.changes.watch(execution_id) as changed:
             try:
@@ -77,7 +81,14 @@ class LifecycleCalls:
                 changed.clear()
 
     async def resume(self, call: FlowCall) -> None:
-        await self._pauses.resume(call.text("execution"))
+        """One that is not paused goes on as it does."""
+        execution_id = call.text("execution")
+        try:
+            await self._pauses.resume(execution_id)
+        except FailedPrecondition as error:
+            execution = await self._services.execution(execution_id)
+            if execution.status.ended or execution.status is Status.NEW:
+                raise call.invalid(str(error)) from error
 
     async def sleep(self, call: FlowCall) -> None:
         seconds = finite_number(call.argument("seconds"))

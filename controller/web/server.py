@@ -41,11 +41,12 @@ class WebServer:
             timeout_graceful_shutdown=_GRACE_S,
         )
         self._server = _Server(config)
+        self._listening: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
         self.address = ""
 
-    async def start(self, listen: str) -> None:
-        """Raises InvalidArgument for an address that is none, Unavailable where it can't be bound."""
+    async def bind(self, listen: str) -> None:
+        """Take the address; requests wait until serve(). Raises InvalidArgument for one that is none, Unavailable."""
         host, port = _parsed(listen)
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -56,12 +57,18 @@ class WebServer:
             listening.listen(_BACKLOG)
         except OSError as error:
             raise Unavailable(
-                f"the HTTP address {listen} can't be listened on: {error}; choose another with --http-listen, or"
-                " switch HTTP off with --http-listen off"
+                f"the HTTP address {listen} can't be listened on: {error.strerror or error}; another controller may"
+                " have it: name another by `snapctl up -- --http-listen HOST:PORT` (port 0 takes a free one), or switch"
+                " HTTP off by `--http-listen off`"
             ) from error
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{listening.getsockname()[1]}"
-        self._serving = asyncio.create_task(self._server.serve([listening]), name="HTTP server")
+        self._listening = listening
+
+    def serve(self) -> None:
+        """From now on requests are answered."""
+        if self._listening is not None:
+            self._serving = asyncio.create_task(self._server.serve([self._listening]), name="HTTP server")
 
     async def stop(self) -> None:
         """Requests under way have a moment to end."""

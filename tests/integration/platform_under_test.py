@@ -180,6 +180,15 @@ class Platform:
         request = pb.ListSavepointsRequest(execution=execution)
         return list(self.savepoint_service.ListSavepoints(request, timeout=10).savepoints)
 
+    def wait_savepoint(self, execution: str, call: str, function: str = "") -> types_pb2.Savepoint:
+        """The first of a call, and of a function where one is given: a commit may follow the call's reply."""
+
+        def found() -> list[types_pb2.Savepoint]:
+            return [one for one in self.savepoints(execution) if one.call == call and function in {"", one.function}]
+
+        self.wait_until(found, execution)
+        return found()[0]
+
     def load(self, execution: str, *, name: str = "", id: str = "", dry_run: bool = False) -> pb.LoadSavepointResponse:  # noqa: A002
         selector = pb.SavepointSelector(name=name) if name else pb.SavepointSelector(id=id)
         request = pb.LoadSavepointRequest(execution=execution, savepoint=selector, dry_run=dry_run)

@@ -5,6 +5,8 @@ Each case is a script in two parts, what comes before and the call as an express
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import sqlite3
 import textwrap
@@ -12,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command_line import snapctl
 from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import types_pb2
 from platform_under_test import CANCELLED, ERROR, SUCCESS, Platform
 
+import controller.flow_calls
 import flow_api
 
 _SCRIPT = """
@@ -30,6 +34,8 @@ def handler(system, this):
 # The child that many cases need: it gives back what it was given.
 _ECHO = "def handler(system, this):\n    this.save(output_value=this.get('input_value'))\n"
 _LEFT = "def handler(system, this):\n    this.sleep(3600)\n"
+_MARKED = "def handler(system, this):\n    this.create_dump('its own')\n    this.sleep(3600)\n"
+_FAILING = "def handler(system, this):\n    this.error('no')\n"
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ _ASLEEP = "\n    while child.load('status') != 'SLEEPING': this.sleep(0.05)"
 def _child(script: str) -> str:
     return f"child = this.script({script!r}, wait=False)"
 
+
+_SAVED = "system.setting('matrix-i').save(17)"
+_STORED = "system.file('matrix-i').save('ab')"
+_SENT = "message = system.message('subject', message='text')"
 
 CASES = [
     Case("get", "this.get('flow_name')", "'flow.py'"),
@@ -81,16 +91,38 @@ CASES = [
         _child(_ECHO),
     ),
     Case("wait_for", "child.wait().get('output_value')", "None", _child(_ECHO)),
+    Case("wait_for", "child.wait(timeout=0.01)", "DependencyTimeoutError", _child(_LEFT)),
+    Case(
+        "script",
+        f"this.script({_FAILING!r}, wait=system.return_when.ALL_ENDED).get('status', 'message')",
+        "('ENDED_ERROR', 'no')",
+    ),
+    Case("script", f"this.script({_FAILING!r})", "DependencyFailedError"),
+    Case("script", f"this.script({_ECHO!r}, 1, wait=False).wait().get('output_value')", "1"),
+    Case("script", f"this.script({_ECHO!r}, init={{'name': 'i'}}).get('name', 'input_value')", "('i', None)"),
+    Case(
+        "run",
+        "child.run_async().wait().get('output_value')",
+        "{'a': 1}",
+        "child = this.flow('matrix-echo', {'a': 1}, run=False)",
+    ),
     Case("cancel", "child.cancel() and child.load('status')", "'ENDED_CANCELLED'", _child(_LEFT)),
+    Case(
+        "resume",
+        "child.resume() and child.load('status') != 'PAUSED'",
+        "True",
+        _child(_LEFT) + _ASLEEP + "\n    child.pause()",
+    ),
+    Case(
+        "load_savepoint",
+        "child.load_dump('its own', by='name') or child.load('branch')",
+        "2",
+        _child(_MARKED) + _ASLEEP,
+        "3",
+    ),
     Case("savepoints", "[point['name'] for point in this.savepoints()][0]", "'first'", "this.create_dump('first')"),
     Case("take_savepoint", "child.create_dump('its own')[:3]", "'sp-'", _child(_LEFT) + _ASLEEP),
-    Case(
-        "pause",
-        "child.pause() and child.load('status')",
-        "'PAUSED'",
-        _child(_LEFT) + _ASLEEP,
-        "InternalError",
-    ),
+    Case("pause", "child.pause() and child.load('status')", "'PAUSED'", _child(_LEFT) + _ASLEEP),
     Case("create_dump", "this.create_dump('here')[:3]", "'sp-'"),
     Case("create_dump", "this.save_dump()[:3]", "'sp-'"),
     Case("env_name", "system.get_env_name()", "'default'"),
@@ -157,7 +189,15 @@ CASES = [
         "system.connection('matrix-x').save('SQLITE', {'path': ':memory:'})",
         "ResourceNotFoundError",
     ),
+    Case("setting_show", "system.setting('matrix-i').get('name', 'size_bytes')", "('matrix-i', 2)", _SAVED),
+    Case("setting_list", "[one.name for one in system.settings(BY_NAME)]", "['matrix-i']", _SAVED),
+    Case("file_show", "system.file('matrix-i').get('name', 'size_bytes')", "('matrix-i', 2)", _STORED),
+    Case("file_list", "[one.name for one in system.files(BY_NAME)]", "['matrix-i']", _STORED),
     Case("message_send", "system.message('subject', message='text').get('status')", "'OPEN'"),
+    Case("message_get", "message.get('subject', 'status', 'response')", "('subject', 'OPEN', None)", _SENT),
+    Case("message_wait", "message.wait(timeout=0.01)", "MessageResponseTimeoutError", _SENT),
+    Case("message_list", "[one.id for one in system.messages(MINE)] == [message.id]", "True", _SENT),
+    Case("message_delete", "message.delete()", "None", _SENT, "ResourceNotFoundError"),
 ]
 
 
@@ -170,7 +210,9 @@ def prepared(platform: Platform) -> None:
 
 
 def script_of(case: Case) -> str:
-    return _SCRIPT.format(before=case.before, call=f"attempt(lambda: {case.call})") + textwrap.dedent(
+    call = case.call.replace("BY_NAME", "{'field': 'name', 'op': 'eq', 'value': 'matrix-i'}")
+    call = call.replace("MINE", "{'field': 'execution_id', 'op': 'eq', 'value': message.get('execution_id')}")
+    return _SCRIPT.format(before=case.before, call=f"attempt(lambda: {call})") + textwrap.dedent(
         """
         def attempt(call):
             try:
@@ -185,14 +227,29 @@ def shown(gives: str) -> str:
     return f"<class 'flow_api.exceptions.{gives}'>" if gives.endswith("Error") else gives
 
 
-# Those that end or stop the execution, or wait for somebody else, stand in the tests below and in those of messages.
-ELSEWHERE = {"success", "error", "load_dump", "resume", "load_savepoint"} | {
-    *("message_get", "message_wait", "message_delete", "message_list"),
-    *("setting_show", "setting_list", "file_show", "file_list"),
-}
+# Those that end the execution or take it elsewhere have tests of their own below.
+BELOW = {"success", "error", "load_dump"}
+# The library spells it create_dump.
+ANOTHER_SPELLING = {"save_dump"}
 
 
-def test_the_matrix_has_every_call_of_the_library() -> None:
+def registered() -> set[str]:
+    """The calls that a controller carries out."""
+    names: set[str] = set()
+    for found in pkgutil.iter_modules(controller.flow_calls.__path__, "controller.flow_calls."):
+        for group in vars(importlib.import_module(found.name)).values():
+            if isinstance(group, type) and hasattr(group, "handlers"):
+                # What they are made of is needed to carry them out only.
+                names |= group.__new__(group).handlers().keys()
+    return names
+
+
+def test_the_matrix_has_every_call_that_the_controller_carries_out() -> None:
+    assert {"get", "flow", "setting_get", "message_wait", "file_list"} <= registered()
+    assert registered() - ANOTHER_SPELLING == {case.name for case in CASES} | BELOW
+
+
+def test_the_controller_carries_out_every_call_that_the_library_makes() -> None:
     library = Path(flow_api.__file__).parent
     made = {
         name
@@ -200,7 +257,7 @@ def test_the_matrix_has_every_call_of_the_library() -> None:
         for name in re.findall(r"(?:\bcall|_child|_read|listed)\((?:[\w.]+, )?\"(\w+)\"", module.read_text())
     }
     assert {"flow", "get", "setting_get", "execution_list"} <= made
-    assert made - {case.name for case in CASES} - ELSEWHERE == set()
+    assert made - registered() == set()
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -209,10 +266,7 @@ def test_a_call_gives_the_documented_result_when_it_is_carried_out_and_when_it_i
 ) -> None:
     execution = platform.run(script_of(case))
     assert platform.wait_results(execution, 1) == [shown(case.gives)]
-    lambda_line = "handler.<locals>.<lambda>"
-    (point, *_) = [
-        one for one in platform.savepoints(execution) if one.call == case.name and one.function == lambda_line
-    ]
+    point = platform.wait_savepoint(execution, case.name, "handler.<locals>.<lambda>")
     platform.load(execution, id=str(point.number))
     assert platform.wait_results(execution, 2)[1] == shown(case.loaded or case.gives)
     platform.cancel(execution)
@@ -254,7 +308,70 @@ def test_load_dump_goes_back_again_when_it_is_loaded(platform: Platform) -> None
         """
     )
     platform.wait_results(execution, 1)
-    (point, *_) = [one for one in platform.savepoints(execution) if one.call == "load_dump"]
+    point = platform.wait_savepoint(execution, "load_dump")
     platform.load(execution, id=str(point.number))
     assert platform.wait_results(execution, 2) == ["1", "3"]
     platform.cancel(execution)
+
+
+def test_an_answer_is_there_again_when_its_wait_is_loaded(platform: Platform) -> None:
+    execution = platform.run(
+        """
+        def handler(system, this):
+            message = system.message("How many?", request="number")
+            message.wait()
+            print("RESULT", message.get("response"))
+            this.sleep(3600)
+        """
+    )
+    platform.wait_status(execution, types_pb2.EXECUTION_STATUS_WAITING_MESSAGE)
+    shown = snapctl(platform, "message", "ls", "-o", "json").json["messages"]
+    (message,) = [one["id"] for one in shown if one["execution_id"] == execution]
+    assert snapctl(platform, "message", "answer", message, "-v", "string=7 pieces").exit_code == 0
+    assert platform.wait_results(execution, 1) == ["{'string': '7 pieces'}"]
+    point = platform.wait_savepoint(execution, "message_wait")
+    platform.load(execution, id=str(point.number))
+    assert platform.wait_results(execution, 2)[1] == "{'string': '7 pieces'}"
+    platform.cancel(execution)
+
+
+# flowcall's words, and what it prints; at each the shell script stands still in a pipe from it.
+FLOWCALLS = [
+    ("get flow_name", "shell.sh"),
+    ("get input_value", "null"),
+    ("log from the shell", ""),
+    ("status half done", ""),
+    ("set-output key '[1, 2]'", ""),
+    ("get output_value", ""),
+    ("setting matrix-shell 5", ""),
+    ("setting matrix-shell", "5"),
+    ("sleep 0.01", ""),
+    ("savepoint 'from the shell'", "sp-"),
+]
+
+
+def test_a_shell_script_goes_on_when_it_is_loaded_at_each_flowcall(platform: Platform, tmp_path: Path) -> None:
+    lines = [f'echo "RESULT {at} $(flowcall {words})"' for at, (words, _) in enumerate(FLOWCALLS)]
+    (tmp_path / "shell.sh").write_text(
+        "\n".join([*lines, "flowcall restored || flowcall sleep 3600", "flowcall success ok"])
+    )
+    started = snapctl(platform, "run", "-o", "json", "--", "bash", str(tmp_path / "shell.sh"))
+    execution = started.json["id"]
+
+    def passes(results: list[str], first: int) -> None:
+        expected = [f"{at} {printed}".rstrip() for at, (_, printed) in enumerate(FLOWCALLS)][first:]
+        assert len(results) == len(expected)
+        for seen, wanted in zip(results, expected, strict=True):
+            assert seen.startswith(wanted)
+
+    platform.wait_results(execution, len(FLOWCALLS))
+    platform.wait_status(execution, types_pb2.EXECUTION_STATUS_SLEEPING)
+    passes(platform.results(execution), 0)
+    points = [one for one in platform.savepoints(execution) if one.function.startswith("flowcall ")]
+    for at, point in enumerate(points[: len(FLOWCALLS)]):
+        assert point.function == f"flowcall {FLOWCALLS[at][0].split()[0]}"
+        assert (point.file, point.line) == ("/flow/shell.sh", at + 1)
+        before = len(platform.results(execution))
+        platform.load(execution, id=str(point.number))
+        assert platform.wait_ended(execution).message == "ok"
+        passes(platform.results(execution)[before:], at)

@@ -278,7 +278,7 @@ def test_settings_are_saved_shown_listed_and_removed_from_the_command_line(platf
     assert "NAME" in snapctl(platform, "setting", "ls").out
     assert snapctl(platform, "setting", "rm", "cli").exit_code == 0
     missing = snapctl(platform, "setting", "rm", "cli")
-    assert (missing.exit_code, missing.err) == (3, "snapctl: there is no setting 'cli'; list the settings\n")
+    assert (missing.exit_code, missing.err) == (3, "snapctl: there is no setting 'cli'; see `snapctl setting ls`\n")
     assert snapctl(platform, "setting", "save", "cli").exit_code == 2
     assert snapctl(platform, "lock", "release", "cli").exit_code == 3
     assert json.loads(snapctl(platform, "lock", "ls", "-o", "json").out)["locks"] is not None

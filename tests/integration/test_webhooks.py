@@ -174,10 +174,14 @@ def test_an_address_that_is_taken_or_none_ends_the_start_with_the_words(serving:
     assert "there is no flow 'absent'" in url
     saved = snapctl(serving, "webhook", "ls", "-o", "json").json["webhooks"]
     taken = saved[0]["url"].split("/")[2]
-    for listen, words in ((taken, "can't be listened on"), ("nowhere", "is not HOST:PORT")):
+    for listen, words in (
+        (taken, "can't be listened on: Address already in use; .* --http-listen HOST:PORT"),
+        ("nowhere", "is not HOST:PORT"),
+    ):
         second = Platform(tmp_path / "data", "--http-listen", listen)
         with pytest.raises(AssertionError, match=words):
             second.start()
+        assert "Traceback" not in second.controller_log()
         second.stop()
 
 

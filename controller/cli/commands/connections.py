@@ -70,6 +70,7 @@ def save(
             help="Kept encrypted. From a file or ('-') standard input it stays off the command line. Repeatable.",
         ),
     ] = None,
+    output: OutputOption = Output.table,
 ) -> None:
     """Create or replace a connection."""
     values = {} if value_file is None else inputs.read_json(value_file, "value file")
@@ -86,7 +87,7 @@ def save(
     connection = types_pb2.Connection(name=name, connector_type=type_, value_json=value_json, secrets_json=secrets_json)
     with connect(options.config(ctx)) as client:
         client.call(client.connections.SaveConnection, control_pb2.SaveConnectionRequest(connection=connection))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 @group.command()
@@ -101,8 +102,8 @@ def show(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.t
     printer.emit(output, records.record(found), lambda: _fields(found))
 
 
-@group.command()
-def test(ctx: typer.Context, name: NameArgument) -> None:
+@group.command("test")
+def try_(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Make a harmless call through a connection, and say how long it took or what refused."""
     from flowsnap.v1 import control_pb2
 
@@ -111,7 +112,8 @@ def test(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         answer = client.call(client.connections.TestConnection, control_pb2.TestConnectionRequest(name=name))
-    printer.result(f"{name} works ({units.milliseconds(answer.duration_us)} ms)")
+    words = f"{name} works ({units.milliseconds(answer.duration_us)} ms)"
+    printer.emit(output, {"name": name, "duration_us": answer.duration_us}, lambda: printer.result(words))
 
 
 @group.command()
@@ -142,7 +144,7 @@ def types(
 
 
 @group.command("rotate-key")
-def rotate_key(ctx: typer.Context) -> None:
+def rotate_key(ctx: typer.Context, output: OutputOption = Output.table) -> None:
     """Encrypt the secrets of all connections under a new key, and forget the old one."""
     from flowsnap.v1 import control_pb2
 
@@ -150,7 +152,8 @@ def rotate_key(ctx: typer.Context) -> None:
 
     with connect(options.config(ctx)) as client:
         answer = client.call(client.connections.RotateSecretsKey, control_pb2.RotateSecretsKeyRequest())
-    printer.result(f"secrets of {answer.connections} connections encrypted under a new key")
+    words = f"secrets of {answer.connections} connections encrypted under a new key"
+    printer.emit(output, {"connections": answer.connections}, lambda: printer.result(words))
 
 
 @group.command()
@@ -166,7 +169,7 @@ def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 
 
 @group.command()
-def rm(ctx: typer.Context, name: NameArgument) -> None:
+def rm(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Remove a connection; flows that use it fail from then on."""
     from flowsnap.v1 import control_pb2
 
@@ -174,7 +177,7 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.connections.DeleteConnection, control_pb2.DeleteConnectionRequest(name=name))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 def _table(connections: Sequence[types_pb2.Connection]) -> None:

@@ -52,6 +52,7 @@ def put(
     ctx: typer.Context,
     name: NameArgument,
     path: Annotated[Path, typer.Argument(metavar="PATH", show_default=False, help="What to put; - is standard input.")],
+    output: OutputOption = Output.table,
 ) -> None:
     """Create or replace a file from one on this host."""
     content = inputs.read_bytes(path, "file")
@@ -62,7 +63,7 @@ def put(
 
     with connect(options.config(ctx)) as client:
         client.call(client.files.PutFile, platform_pb2.PutFileRequest(name=name, content=content))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 @group.command()
@@ -103,7 +104,7 @@ def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 
 
 @group.command()
-def rm(ctx: typer.Context, name: NameArgument) -> None:
+def rm(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Remove a file."""
     from flowsnap.v1 import platform_pb2
 
@@ -111,7 +112,7 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.files.DeleteFile, platform_pb2.DeleteFileRequest(name=name))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 def _table(files: Sequence[platform_pb2.File]) -> None:

@@ -109,7 +109,7 @@ def show(
 
 
 @group.command()
-def rm(ctx: typer.Context, name: NameArgument) -> None:
+def rm(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Forget a flow with all its versions; executions keep what they run."""
     from flowsnap.v1 import control_pb2
 
@@ -117,7 +117,7 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.flows.DeleteFlow, control_pb2.DeleteFlowRequest(name=name))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 def _table(flows: Sequence[types_pb2.Flow]) -> None:

@@ -49,6 +49,7 @@ def release(
     name: Annotated[
         str, typer.Argument(metavar="NAME", show_default=False, autocompletion=complete_lock, help="The lock's name.")
     ],
+    output: OutputOption = Output.table,
 ) -> None:
     """Take a lock away from whoever holds it; who waits longest gets it."""
     from flowsnap.v1 import platform_pb2
@@ -57,7 +58,7 @@ def release(
 
     with connect(options.config(ctx)) as client:
         holder = client.call(client.locks.ReleaseLock, platform_pb2.ReleaseLockRequest(name=name)).execution_id
-    printer.result(name)
+    printer.emit(output, {"name": name, "execution_id": holder}, lambda: printer.result(name))
     if holder:
         say(f"Execution {holder}, which waited for it, holds it now")
 

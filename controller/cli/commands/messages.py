@@ -106,7 +106,7 @@ def answer(
 
 
 @group.command()
-def rm(ctx: typer.Context, id_: IdArgument) -> None:
+def rm(ctx: typer.Context, id_: IdArgument, output: OutputOption = Output.table) -> None:
     """Remove a message; an execution that waits for its answer gets an error."""
     from flowsnap.v1 import platform_pb2
 
@@ -114,7 +114,7 @@ def rm(ctx: typer.Context, id_: IdArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.messages.DeleteMessage, platform_pb2.DeleteMessageRequest(id=id_))
-    printer.result(id_)
+    printer.emit(output, {"id": id_}, lambda: printer.result(id_))
 
 
 def _user() -> str:

@@ -115,7 +115,7 @@ def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 
 
 @group.command()
-def rm(ctx: typer.Context, name: NameArgument) -> None:
+def rm(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Remove a schedule; what it started goes on."""
     from flowsnap.v1 import platform_pb2
 
@@ -123,7 +123,7 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.schedules.DeleteSchedule, platform_pb2.DeleteScheduleRequest(name=name))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 @group.command("run-now")

@@ -56,6 +56,7 @@ def save(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE.json", help="The value as JSON; - is standard input.")
     ] = None,
+    output: OutputOption = Output.table,
 ) -> None:
     """Create or replace a setting."""
     if (value is None) is (file is None):
@@ -74,7 +75,7 @@ def save(
     with connect(options.config(ctx)) as client:
         request = platform_pb2.SaveSettingRequest(name=name, value_json=value_json)
         client.call(client.settings.SaveSetting, request)
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 @group.command()
@@ -102,7 +103,7 @@ def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 
 
 @group.command()
-def rm(ctx: typer.Context, name: NameArgument) -> None:
+def rm(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Remove a setting."""
     from flowsnap.v1 import platform_pb2
 
@@ -110,7 +111,7 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.settings.DeleteSetting, platform_pb2.DeleteSettingRequest(name=name))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 def _table(settings: Sequence[platform_pb2.Setting]) -> None:

@@ -77,7 +77,7 @@ def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 
 
 @group.command()
-def rm(ctx: typer.Context, name: NameArgument) -> None:
+def rm(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.table) -> None:
     """Remove a webhook; what it started goes on."""
     from flowsnap.v1 import platform_pb2
 
@@ -85,7 +85,7 @@ def rm(ctx: typer.Context, name: NameArgument) -> None:
 
     with connect(options.config(ctx)) as client:
         client.call(client.webhooks.DeleteWebhook, platform_pb2.DeleteWebhookRequest(name=name))
-    printer.result(name)
+    printer.emit(output, {"name": name}, lambda: printer.result(name))
 
 
 def _saved(saved: platform_pb2.SaveWebhookResponse) -> None:

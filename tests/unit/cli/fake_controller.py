@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from flowsnap.v1 import control_pb2, retention_pb2
+from flowsnap.v1 import control_pb2, platform_pb2, retention_pb2
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from controller.config import Config
@@ -32,9 +33,9 @@ class FakeController:
             ThreadPoolExecutor(8),
             options=[("grpc.max_receive_message_length", 64 * 2**20), ("grpc.max_send_message_length", 64 * 2**20)],
         )
-        for file in (control_pb2, retention_pb2):
+        for file in (control_pb2, platform_pb2, retention_pb2):
             for service in file.DESCRIPTOR.services_by_name.values():
-                handlers = {method.name: self._handler(file, method) for method in service.methods}
+                handlers = {method.name: self._handler(method) for method in service.methods}
                 handler = grpc.method_handlers_generic_handler(service.full_name, handlers)
                 self._server.add_generic_rpc_handlers((handler,))
         self.health = health.HealthServicer()
@@ -66,9 +67,8 @@ class FakeController:
     def requests_of(self, method: str) -> list[Any]:
         return [request for name, request in self.requests if name == method]
 
-    def _handler(self, file: Any, method: Any) -> grpc.RpcMethodHandler:
-        request_type = getattr(file, method.input_type.name)
-        response_type = getattr(file, method.output_type.name)
+    def _handler(self, method: Any) -> grpc.RpcMethodHandler:
+        request_type, response_type = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             self.requests.append((method.name, request))

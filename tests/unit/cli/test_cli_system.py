@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 
-from flowsnap.v1 import control_pb2, types_pb2
+import pytest
+from flowsnap.v1 import control_pb2, platform_pb2, types_pb2
 
 
 def test_the_value_is_assembled_when_a_connection_is_saved(controller, snapctl, tmp_path):
@@ -72,8 +73,56 @@ def test_savepoint_names_are_offered_when_a_load_is_completed(controller, snapct
     assert complete(snapctl_process, f"{words} --id ") == ["3", "2", "1"]
 
 
+NAMED = {
+    "setting get": ("ListSettings", platform_pb2.ListSettingsResponse(settings=[platform_pb2.Setting(name="alpha")])),
+    "file get": ("ListFiles", platform_pb2.ListFilesResponse(files=[platform_pb2.File(name="alpha")])),
+    "lock release": ("ListLocks", platform_pb2.ListLocksResponse(locks=[platform_pb2.Lock(name="alpha")])),
+    "message answer": ("ListMessages", platform_pb2.ListMessagesResponse(messages=[platform_pb2.Message(id="alpha")])),
+    "schedule run-now": (
+        "ListSchedules",
+        platform_pb2.ListSchedulesResponse(schedules=[platform_pb2.Schedule(name="alpha")]),
+    ),
+    "webhook rm": ("ListWebhooks", platform_pb2.ListWebhooksResponse(webhooks=[platform_pb2.Webhook(name="alpha")])),
+    "flow show": ("ListFlows", control_pb2.ListFlowsResponse(flows=[types_pb2.Flow(name="alpha")])),
+    "schedule save x --flow": ("ListFlows", control_pb2.ListFlowsResponse(flows=[types_pb2.Flow(name="alpha")])),
+    "connection show": (
+        "ListConnections",
+        control_pb2.ListConnectionsResponse(connections=[types_pb2.Connection(name="alpha")]),
+    ),
+}
+
+
+@pytest.mark.parametrize("words", NAMED)
+def test_names_are_offered_when_a_noun_is_completed(controller, snapctl_process, data_dir, words):
+    controller.answer(*NAMED[words])
+    assert complete(snapctl_process, f"snapctl --data-dir {data_dir} {words} al") == ["alpha"]
+    assert complete(snapctl_process, f"snapctl --data-dir {data_dir} {words} z") == []
+
+
 def test_nothing_is_offered_when_no_controller_runs(snapctl_process, data_dir):
     assert complete(snapctl_process, f"snapctl --data-dir {data_dir} show ") == []
+    assert complete(snapctl_process, f"snapctl --data-dir {data_dir} setting get ") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-o json setting rm a",
+        "--output=json setting rm a",
+        "setting -o json rm a",
+        "setting rm -o json a",
+        "setting rm a -o json",
+    ],
+)
+def test_json_is_asked_for_anywhere_on_the_line(controller, snapctl, words):
+    assert snapctl(*words.split()).json == {"name": "a"}
+    assert [request.name for request in controller.requests_of("DeleteSetting")] == ["a"]
+
+
+def test_an_option_of_the_command_behind_dashes_is_left_to_it(controller, snapctl):
+    assert snapctl("-o", "json", "run", "--", "tool", "-o", "json").exit_code == 0
+    (request,) = controller.requests_of("CreateExecution")
+    assert '["tool", "-o", "json"]' in request.script
 
 
 def test_neither_grpc_nor_rich_is_imported_when_help_is_printed():
