@@ -13,8 +13,8 @@ from controller.tokens import AgentTokens, token_hash
 
 
 def test_ids_differ_and_are_never_numbers() -> None:
-    made = {ids.new_id() for _ in range(2000)}
-    assert len(made) == 2000
+    made = {ids.new_id() for _ in range(100)}
+    assert len(made) == 100
     assert all(re.fullmatch(r"[0-9a-z]{14}", one) and not one.isdigit() for one in made)
     assert ids.new_savepoint_id().startswith("sp-")
 
