@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ftplib
 import io
-import ssl
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from controller.connectors.contents import BINARY, CONTENT, MAX_CONTENT_BYTES, f
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
 from controller.connectors.reach import address_of
+from controller.connectors.tls import tls_context
 
 
 class FtpConnector:
@@ -76,9 +76,7 @@ def _client(values: dict[str, Any]) -> ftplib.FTP:
     if not values["tls"]:
         # Whoever names such a server has no other.
         return ftplib.FTP(encoding="utf-8")  # noqa: S321
-    context = ssl.create_default_context()
-    if not values["verify_ssl"]:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = tls_context(verify=values["verify_ssl"])
     return ftplib.FTP_TLS(context=context, encoding="utf-8")  # noqa: S321  this one encrypts
 
 

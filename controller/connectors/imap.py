@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from controller.connectors.blocking import in_thread
@@ -16,6 +16,7 @@ from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
 from controller.connectors.mail import message_record
 from controller.connectors.reach import address_of
+from controller.connectors.tls import tls_context
 
 _PORTS = {"tls": 993, "starttls": 143, "off": 143}
 _LIST_LINE = re.compile(rb'\((?P<flags>[^)]*)\) (?:"[^"]*"|NIL) (?P<name>.+)', re.DOTALL)
@@ -110,9 +111,7 @@ class _Encrypted(imaplib.IMAP4_SSL):
 def _session(values: dict[str, Any]) -> Iterator[imaplib.IMAP4]:
     """Logged in. Raises ConnectorError: transient when the server was not reached."""
     where, port = _where(values), values["port"] or _PORTS[values["tls"]]
-    context = ssl.create_default_context()
-    if not values["verify_ssl"]:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context = tls_context(verify=values["verify_ssl"])
     try:
         session = (
             _Encrypted(values["host"], port, ssl_context=context, timeout=values["timeout"])
@@ -128,6 +127,10 @@ def _session(values: dict[str, Any]) -> Iterator[imaplib.IMAP4]:
             if values["username"] is not None:
                 session.login(values["username"], values["password"] or "")
         except (imaplib.IMAP4.error, OSError) as error:
+            # There may be nobody left to say goodbye to, as the end of the block does.
+            session.state = "LOGOUT"
+            with suppress(OSError):
+                session.shutdown()
             raise refused(f"{where}: logging in", words(error)) from error
         yield session
 

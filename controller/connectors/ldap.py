@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from controller.connectors.blocking import in_thread
@@ -10,6 +10,7 @@ from controller.connectors.contents import in_base64
 from controller.connectors.errors import invalid, refused, words
 from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, needed
 from controller.connectors.reach import address_of
+from controller.connectors.tls import tls_context
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -67,12 +68,17 @@ def _run(values: dict[str, Any]) -> dict[str, Any]:
     port = values["port"] or _PORTS[values["tls"]]
     where = f"{values['host']}:{port}"
     host, address = values["host"], address_of(values["host"])
-    tls = Tls(
-        validate=ssl.CERT_REQUIRED if values["verify_ssl"] else ssl.CERT_NONE,
-        **({} if address == host else {"valid_names": [host], "sni": host}),
-    )
+
+    class HostTls(Tls):
+        """Checks the certificate for the host, and in the handshake: the library does so later, and by itself."""
+
+        def wrap_socket(self, connection: Connection, do_handshake: bool = False) -> None:
+            del do_handshake
+            context = tls_context(verify=values["verify_ssl"])
+            connection.socket = context.wrap_socket(connection.socket, server_hostname=host)
+
     server = Server(
-        address, port, use_ssl=values["tls"] == "tls", tls=tls, connect_timeout=values["timeout"], get_info=NONE
+        address, port, use_ssl=values["tls"] == "tls", tls=HostTls(), connect_timeout=values["timeout"], get_info=NONE
     )
     connection = Connection(
         server,
@@ -104,7 +110,9 @@ def _run(values: dict[str, Any]) -> dict[str, Any]:
     except (LDAPException, OSError) as error:
         raise refused(f"{where}: {values['action']}", words(error)) from error
     finally:
-        connection.unbind()
+        # There may be nobody left to say goodbye to.
+        with suppress(LDAPException, OSError):
+            connection.unbind()
 
 
 def _carry_out(connection: Connection, values: dict[str, Any]) -> dict[str, Any]:

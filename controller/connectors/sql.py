@@ -13,6 +13,7 @@ from controller.connectors.inputs import ATTEMPTS, Input, Inputs, login, one_of
 from controller.connectors.plain_values import plain
 from controller.connectors.reach import address_of, led_by_flow
 from controller.connectors.sql_params import Placeholders, bound, parameter
+from controller.connectors.tls import tls_context
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, CursorResult, Engine
@@ -242,8 +243,8 @@ class MysqlConnector(_SqlConnector):
         }
         if values["tls"] == "off":
             return {**options, "ssl_disabled": True}
-        checks = values["tls"] == "verify"
-        return {**options, "ssl": {"check_hostname": checks}, "ssl_verify_cert": checks, "ssl_verify_identity": checks}
+        # A context, since of its own the driver checks no name unless it is given a file of authorities.
+        return {**options, "ssl": tls_context(verify=values["tls"] == "verify")}
 
     def prepare(self, engine: Engine) -> None:
         import pymysql

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "contract"))
 
 import connector_servers as servers
+from certificates import Certificate, new_certificate
 from postgres_server import PostgresServer, running_postgres
+
+
+@pytest.fixture(scope="session")
+def certificate() -> Iterator[Certificate]:
+    with servers.short_folder() as folder:
+        yield new_certificate(folder)
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +30,14 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[servers.Endpoint]:
-    with servers.short_folder() as folder, servers.running_mariadb(folder) as server:
+def mariadb(certificate: Certificate) -> Iterator[servers.Endpoint]:
+    with servers.short_folder() as folder, servers.running_mariadb(folder, certificate) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[servers.Endpoint]:
-    with servers.short_folder() as folder, servers.running_redis(folder) as server:
+def redis_server(certificate: Certificate) -> Iterator[servers.Endpoint]:
+    with servers.short_folder() as folder, servers.running_redis(folder, certificate) as server:
         yield server
 
 
@@ -40,14 +48,14 @@ def sshd() -> Iterator[servers.SshServer]:
 
 
 @pytest.fixture(scope="session")
-def dovecot() -> Iterator[servers.Endpoint]:
-    with servers.short_folder() as folder, servers.running_dovecot(folder) as server:
+def dovecot(certificate: Certificate) -> Iterator[servers.Endpoint]:
+    with servers.short_folder() as folder, servers.running_dovecot(folder, certificate) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def slapd() -> Iterator[servers.Endpoint]:
-    with servers.short_folder() as folder, servers.running_slapd(folder) as server:
+def slapd(certificate: Certificate) -> Iterator[servers.Endpoint]:
+    with servers.short_folder() as folder, servers.running_slapd(folder, certificate) as server:
         yield server
 
 
@@ -67,3 +75,11 @@ def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.
 def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Endpoint]:
     with servers.running_ftp(tmp_path_factory.mktemp("ftp")) as server:
         yield server
+
+
+@pytest.fixture
+def smtp(tmp_path: Path, certificate: Certificate) -> Iterator[tuple[dict[str, Any], servers.TakenMail]]:
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    with servers.running_smtp(folder, certificate) as found:
+        yield found

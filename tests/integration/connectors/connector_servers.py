@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+import json
 import os
 import pwd
 import shutil
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Certificate
 
 from controller.connectors import ConnectorError, connector
 
@@ -37,6 +41,7 @@ class Endpoint:
     username: str = USER
     password: str = PASSWORD
     host: str = HOST
+    tls_port: int = 0  # where TLS has a port of its own
 
     def __call__(self) -> dict[str, Any]:
         """As a connector's inputs."""
@@ -54,6 +59,20 @@ class SshServer:
     def __call__(self) -> dict[str, Any]:
         user = pwd.getpwuid(os.geteuid()).pw_name
         return {"host": HOST, "port": self.port, "username": user, "key": self.key, "hostkey": self.hostkey}
+
+
+class TakenMail:
+    """What an SMTP server took, in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(path.read_text()) for path in sorted(self._folder.iterdir())]
+
+    def newest(self) -> Any:
+        content = self.records()[-1]["content"].encode("utf-8", "surrogateescape")
+        return email.message_from_bytes(content, policy=email.policy.default)
 
 
 async def call(connector_type: str, **inputs: Any) -> dict[str, Any]:
@@ -129,7 +148,7 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def running_mariadb(folder: Path) -> Iterator[Endpoint]:
+def running_mariadb(folder: Path, certificate: Certificate) -> Iterator[Endpoint]:
     user = pwd.getpwuid(os.geteuid()).pw_name
     data, port = folder / "data", free_port()
     install = program("mariadb-install-db", "mariadb-server")
@@ -157,18 +176,24 @@ def running_mariadb(folder: Path) -> Iterator[Endpoint]:
         f"--bind-address={HOST}",
         f"--init-file={start}",
         "--skip-name-resolve",
+        f"--ssl-cert={certificate.certificate}",
+        f"--ssl-key={certificate.key}",
         port=port,
     ):
         yield Endpoint(port)
 
 
 @contextmanager
-def running_redis(folder: Path) -> Iterator[Endpoint]:
-    port = free_port()
+def running_redis(folder: Path, certificate: Certificate) -> Iterator[Endpoint]:
+    port, tls_port = free_port(), free_port()
     config = folder / "redis.conf"
-    config.write_text(f'bind {HOST}\nport {port}\nsave ""\ndir {folder}\nuser {USER} on >{PASSWORD} ~* &* +@all\n')
+    config.write_text(
+        f'bind {HOST}\nport {port}\nsave ""\ndir {folder}\nuser {USER} on >{PASSWORD} ~* &* +@all\n'
+        f"tls-port {tls_port}\ntls-cert-file {certificate.certificate}\ntls-key-file {certificate.key}\n"
+        f"tls-ca-cert-file {certificate.certificate}\ntls-auth-clients no\n"
+    )
     with running(program("redis-server", "redis-server"), config, port=port):
-        yield Endpoint(port)
+        yield Endpoint(port, tls_port=tls_port)
 
 
 @contextmanager
@@ -190,8 +215,8 @@ def running_sshd(folder: Path) -> Iterator[SshServer]:
 
 
 @contextmanager
-def running_dovecot(folder: Path) -> Iterator[Endpoint]:
-    port = free_port()
+def running_dovecot(folder: Path, certificate: Certificate) -> Iterator[Endpoint]:
+    port, tls_port = free_port(), free_port()
     mail = folder / "mail"
     account = pwd.getpwnam("mail")
     mail.mkdir()
@@ -204,7 +229,9 @@ def running_dovecot(folder: Path) -> Iterator[Endpoint]:
         base_dir = {folder}/run
         state_dir = {folder}/state
         log_path = {folder}/log
-        ssl = no
+        ssl = yes
+        ssl_cert = <{certificate.certificate}
+        ssl_key = <{certificate.key}
         disable_plaintext_auth = no
         first_valid_uid = 1
         first_valid_gid = 1
@@ -222,33 +249,42 @@ def running_dovecot(folder: Path) -> Iterator[Endpoint]:
             port = {port}
           }}
           inet_listener imaps {{
-            port = 0
+            port = {tls_port}
           }}
         }}
         """
     )
     with running(program("dovecot", "dovecot-imapd"), "-F", "-c", config, port=port, log=folder / "log"):
-        yield Endpoint(port)
+        yield Endpoint(port, tls_port=tls_port)
 
 
 @contextmanager
-def running_slapd(folder: Path) -> Iterator[Endpoint]:
-    port = free_port()
+def running_slapd(folder: Path, certificate: Certificate) -> Iterator[Endpoint]:
+    port, tls_port = free_port(), free_port()
     (folder / "data").mkdir()
     config = folder / "slapd.conf"
     admin = "cn=admin,dc=example,dc=com"
     config.write_text(
         "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n"
         "include /etc/ldap/schema/inetorgperson.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n"
+        f"TLSCertificateFile {certificate.certificate}\nTLSCertificateKeyFile {certificate.key}\n"
         f"pidfile {folder}/pid\ndatabase mdb\nsuffix dc=example,dc=com\nrootdn {admin}\nrootpw {PASSWORD}\n"
         f"directory {folder}/data\n"
     )
     # Added before it starts: this version of it breaks off when asked to delete from an empty directory.
     ldif = "dn: dc=example,dc=com\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: x\n"
     subprocess.run([program("slapadd", "slapd"), "-f", config], input=ldif, text=True, check=True)
-    command = program("slapd", "slapd"), "-d", "0", "-f", config, "-h", f"ldap://{HOST}:{port}"
+    command = (
+        program("slapd", "slapd"),
+        "-d",
+        "0",
+        "-f",
+        config,
+        "-h",
+        f"ldap://{HOST}:{port} ldaps://{HOST}:{tls_port}",
+    )
     with running(*command, port=port):
-        yield Endpoint(port, username=admin)
+        yield Endpoint(port, username=admin, tls_port=tls_port)
 
 
 @contextmanager
@@ -281,3 +317,12 @@ def running_ftp(folder: Path) -> Iterator[Endpoint]:
     command = ("-m", "pyftpdlib", "-i", HOST, "-p", str(port), "-w", "-d", folder, "-u", USER, "-P", PASSWORD)
     with running(sys.executable, *command, port=port):
         yield Endpoint(port)
+
+
+@contextmanager
+def running_smtp(folder: Path, certificate: Certificate) -> Iterator[tuple[dict[str, Any], TakenMail]]:
+    """Its inputs, without TLS though it has STARTTLS; and what it took."""
+    port, program_ = free_port(), Path(__file__).with_name("smtp_server.py")
+    files = certificate.certificate, certificate.key
+    with running(sys.executable, program_, str(port), folder, USER, PASSWORD, *files, port=port):
+        yield {"host": HOST, "port": port, "tls": "off", "username": USER, "password": PASSWORD}, TakenMail(folder)

@@ -1,9 +1,13 @@
-"""An SMTP server as a program: `smtp_server.py PORT FOLDER USER PASSWORD`; each message becomes a JSON file."""
+"""An SMTP server as a program, with STARTTLS; each message becomes a JSON file.
+
+usage: smtp_server.py PORT FOLDER USER PASSWORD CERTIFICATE KEY
+"""
 
 from __future__ import annotations
 
 import json
 import signal
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,7 @@ class Mailbox:
         return "250 taken"
 
 
-def main(port: int, folder: Path, username: str, password: str) -> None:
+def main(port: int, folder: Path, username: str, password: str, certificate: str, key: str) -> None:
     def authenticated(server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
         right = isinstance(given, LoginPassword) and (given.login, given.password) == (
             username.encode(),
@@ -39,8 +43,16 @@ def main(port: int, folder: Path, username: str, password: str) -> None:
         )
         return AuthResult(success=right, handled=False)
 
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
     controller = Controller(
-        Mailbox(folder), "127.0.0.1", port, authenticator=authenticated, auth_required=True, auth_require_tls=False
+        Mailbox(folder),
+        "127.0.0.1",
+        port,
+        authenticator=authenticated,
+        auth_required=True,
+        auth_require_tls=False,
+        tls_context=context,
     )
     controller.start()
     signal.sigwait({signal.SIGTERM})
@@ -48,4 +60,4 @@ def main(port: int, folder: Path, username: str, password: str) -> None:
 
 if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4])
+    main(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

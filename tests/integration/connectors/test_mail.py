@@ -5,40 +5,13 @@ from __future__ import annotations
 import email
 import email.policy
 import imaplib
-import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from connector_servers import HOST, PASSWORD, USER, Endpoint, call, free_port, refusal, running
+from connector_servers import HOST, PASSWORD, Endpoint, TakenMail, call, free_port, refusal
 
 
-class Taken:
-    """What an SMTP server took, in its folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(path.read_text()) for path in sorted(self._folder.iterdir())]
-
-    def newest(self) -> Any:
-        content = self.records()[-1]["content"].encode("utf-8", "surrogateescape")
-        return email.message_from_bytes(content, policy=email.policy.default)
-
-
-@pytest.fixture
-def smtp(tmp_path: Path) -> Iterator[tuple[dict[str, Any], Taken]]:
-    port, folder = free_port(), tmp_path / "taken"
-    folder.mkdir()
-    program = Path(__file__).with_name("smtp_server.py")
-    with running(sys.executable, program, str(port), folder, USER, PASSWORD, port=port):
-        yield {"host": HOST, "port": port, "tls": "off", "username": USER, "password": PASSWORD}, Taken(folder)
-
-
-async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[str, Any], Taken]) -> None:
+async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[str, Any], TakenMail]) -> None:
     where, mailbox = smtp
     message = {
         "from": "Änne <ann@example.com>",
@@ -77,7 +50,7 @@ async def test_message_arrives_with_its_parts_when_it_is_sent(smtp: tuple[dict[s
     ],
 )
 async def test_what_is_wrong_is_named_when_a_message_is_refused(
-    smtp: tuple[dict[str, Any], Taken], inputs: dict[str, Any], kind: str, words: str
+    smtp: tuple[dict[str, Any], TakenMail], inputs: dict[str, Any], kind: str, words: str
 ) -> None:
     where, mailbox = smtp
     found, message = await refusal("SMTP", **{**where, **inputs})
@@ -85,7 +58,7 @@ async def test_what_is_wrong_is_named_when_a_message_is_refused(
     assert mailbox.records() == []
 
 
-async def test_nothing_is_sent_when_a_server_is_only_checked(smtp: tuple[dict[str, Any], Taken]) -> None:
+async def test_nothing_is_sent_when_a_server_is_only_checked(smtp: tuple[dict[str, Any], TakenMail]) -> None:
     where, mailbox = smtp
     assert await call("SMTP", **where, check_only=True) == {}
     assert mailbox.records() == []
