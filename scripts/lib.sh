@@ -37,13 +37,20 @@ hash_of() {
         sha256sum | cut -c1-64
 }
 
-# Install those of the packages that are missing. usage: apt_install package...
-apt_install() {
-    local missing=() package
+# Sets missing: those of the packages that are not installed; false when all are. usage: any_missing package...
+any_missing() {
+    local package
+    missing=()
     for package; do
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
+    [ ${#missing[@]} -gt 0 ]
+}
+
+# Install those of the packages that are missing. usage: apt_install package...
+apt_install() {
+    local missing
+    any_missing "$@" || return 0
     [ "$(id -u)" = 0 ] || die "these packages are missing: ${missing[*]}" "run this script as root once, or install them"
     say "packages: ${missing[*]}"
     # A machine that has just booted may be upgrading itself: wait for it.
@@ -51,3 +58,28 @@ apt_install() {
     quietly "fetching the package lists (is there a network?)" "${apt[@]}" update
     quietly "installing ${missing[*]}" "${apt[@]}" --no-install-recommends install "${missing[@]}"
 }
+
+# As apt_install, where programs are wanted and not the services they come with: none is started, neither now nor when
+# the machine boots. Services that were there before stay as they are. usage: apt_install_idle package...
+apt_install_idle() {
+    local missing before unit
+    any_missing "$@" || return 0
+    before=$(installed_packages)
+    (
+        policy=/usr/sbin/policy-rc.d
+        [ "$(id -u)" != 0 ] || {
+            # A copy that is there already is of a run that was killed: it is the machine's own.
+            if [ -e "$policy" ] && [ ! -e "$policy.before-flowsnap" ]; then mv "$policy" "$policy.before-flowsnap"; fi
+            trap 'rm -f "$policy"; if [ -e "$policy.before-flowsnap" ]; then mv "$policy.before-flowsnap" "$policy"; fi' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$policy"
+            chmod 755 "$policy"
+        }
+        apt_install "$@"
+    )
+    command -v systemctl >/dev/null || return 0
+    comm -13 <(echo "$before") <(installed_packages) | xargs -r dpkg -L |
+        sed -n 's,^\(/usr\)\?/lib/systemd/system/\([^@/]*\.\(service\|socket\|timer\)\)$,\2,p; s,^/etc/init\.d/\([^/]*\)$,\1.service,p' |
+        sort -u | while read -r unit; do systemctl disable --quiet "$unit" >/dev/null 2>&1 || true; done
+}
+
+installed_packages() { dpkg-query -W -f '${Package}\n' | LC_ALL=C sort; }

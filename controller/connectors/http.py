@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from controller.connectors.errors import invalid, refused
+from controller.connectors.errors import ConnectorError, invalid, refused
 from controller.connectors.reach import address_of, judge, led_by_flow
 from controller.redaction import without_credentials
 
@@ -116,8 +116,13 @@ def _redirects(first: str) -> Callable[[httpx.Request], Awaitable[None]]:
 
     async def check(request: httpx.Request) -> None:
         host = request.url.raw_host.decode()
-        if host != first and not led_by_flow():
+        if host == first or led_by_flow():
+            return
+        try:
             await judge([host])
+        except ConnectorError as error:
+            words = f"{first} redirects to {host}: {error.message}"
+            raise ConnectorError(error.error_type, words, detail=error.detail, transient=error.transient) from error
 
     return check
 

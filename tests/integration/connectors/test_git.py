@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from connector_servers import SshServer, call, free_port, refusal
+
+from controller.connectors.reach import only_to
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -120,3 +124,27 @@ async def test_fetching_is_tried_again_when_nobody_listens() -> None:
     _, message = await refusal("GIT", repository_url=url, retries=1, retry_backoff=0)
     assert "(after 2 attempts)" in message
     assert "s3cret-pw" not in message
+
+
+async def test_repository_is_asked_for_at_the_judged_address_and_no_redirect_is_followed_when_a_flow_leads() -> None:
+    asked: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(301)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/elsewhere{self.path}")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with only_to({"server.test": "127.0.0.1"}):
+            _, message = await refusal("GIT", repository_url=f"http://server.test:{server.server_port}/x.git")
+        server.shutdown()
+        thread.join()
+    assert "301" in message
+    assert asked == ["/x.git/info/refs?service=git-upload-pack"]

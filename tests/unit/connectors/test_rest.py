@@ -15,6 +15,7 @@ import pytest
 
 from controller.connectors import ConnectorError, connector
 from controller.connectors.http import MAX_RESPONSE_BYTES
+from controller.connectors.reach import only_to
 
 KEY = "key-of-the-call"
 
@@ -43,8 +44,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(int(code), f"no: {self.headers.get('Authorization')} ".encode() + b"x" * 1000)
             case ["fails", times] if len(self.server.seen) <= int(times):
                 self.answer(503, b"busy")
-            case ["redirect"]:
-                self.answer(302, b"", Location="/landed")
+            case ["redirect", *host]:
+                self.answer(302, b"", Location=f"http://{host[0]}:{self.server.server_port}/" if host else "/landed")
             case ["slow"]:
                 time.sleep(1)
                 self.answer(200, b"")
@@ -113,6 +114,24 @@ async def refusal(**inputs: Any) -> tuple[str, str]:
     with pytest.raises(ConnectorError) as caught:
         await rest(**inputs)
     return caught.value.error_type, str(caught.value)
+
+
+async def test_server_can_not_send_on_to_another_name_of_the_controllers_host(server: Server) -> None:
+    kind, message = await refusal(base_url=server.url, path="redirect/localhost")
+    assert kind == "PermissionDenied"
+    assert message == "REST: 127.0.0.1 redirects to localhost: localhost is the controller's own host or link"
+    assert [one["path"] for one in server.seen] == ["/redirect/localhost"]
+    output = await rest(
+        base_url=server.url, path="redirect/localhost", follow_redirects=False, expected_status_code=302
+    )
+    assert output["status_code"] == 302
+
+
+async def test_no_redirect_is_followed_when_a_flow_leads(server: Server) -> None:
+    with only_to({"server.test": "127.0.0.1"}):
+        kind, message = await refusal(url=f"http://server.test:{server.server_port}/redirect")
+    assert (kind, "status 302" in message) == ("ConnectorError", True)
+    assert [one["headers"]["host"] for one in server.seen] == [f"server.test:{server.server_port}"]
 
 
 async def test_json_comes_back_parsed_when_the_server_sends_it(server: Server) -> None:
