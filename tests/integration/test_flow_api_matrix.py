@@ -83,6 +83,11 @@ CASES = [
     Case("connect", "this.connect('matrix', fetchval='SELECT 6 * 7').get('output_value')['result']", "42"),
     # Signing an address asks no server.
     Case("task", f"this.task('S3', {_SIGN}).get('type', 'status')", "('TASK', 'ENDED_SUCCESS')"),
+    Case(
+        "connect",
+        "this.connect('matrix', from_='a', wait=system.return_when.ALL_ENDED).get('input_value')",
+        "{'from': 'a'}",
+    ),
     Case("run", "child.run().get('output_value')", "1", "child = this.flow('matrix-echo', 1, run=False)"),
     Case(
         "wait_for",

@@ -366,7 +366,7 @@ def test_a_flow_can_not_make_the_controller_read_its_own_host_for_it(platform: P
 def test_the_data_folder_of_a_detached_controller_is_closed_to_other_users(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     snapctl = [Path(sys.executable).with_name("snapctl"), "--data-dir", data_dir]
-    subprocess.run([*snapctl, "up", "--detach"], check=True, capture_output=True)
+    subprocess.run([*snapctl, "up", "--detach", "--", "--http-listen", "off"], check=True, capture_output=True)
     try:
         assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     finally:
