@@ -24,30 +24,30 @@ _SWITCH_INTERVAL_S = 0.0005
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, SIGINT or the Shutdown RPC; answers the exit status."""
-    config = _config(arguments)
+    config, print_link = _config(arguments)
     _log_json()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
-        asyncio.run(_serve(config))
+        asyncio.run(_serve(config, print_link=print_link))
     except FlowsnapError as error:
         print(f"flowsnap controller: {error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
 
 
-async def _serve(config: Config) -> None:
+async def _serve(config: Config, *, print_link: bool) -> None:
     # What takes long to import comes after the options were understood.
     from controller.datadir import DataDir
 
     data_dir = DataDir(config)
     data_dir.open()
     try:
-        await _serve_on(config)
+        await _serve_on(config, print_link=print_link)
     finally:
         data_dir.close()
 
 
-async def _serve_on(config: Config) -> None:
+async def _serve_on(config: Config, *, print_link: bool) -> None:
     from controller.app import App
     from controller.connectors import connectors
     from controller.db import SqlDatabase, migrate, sqlite_url
@@ -71,12 +71,16 @@ async def _serve_on(config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, app.shut_down)
     try:
+        await app.start()
+        if print_link and (link := await app.web_link()):
+            print(f"  page    {link}", flush=True)
         await app.serve()
     finally:
         database.close()
 
 
-def _config(arguments: Sequence[str] | None) -> Config:
+def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
+    """The configuration, and whether a link to the page is wanted."""
     default = Config()
     parser = argparse.ArgumentParser(prog="python -m controller", description="The flowsnap controller.")
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_DATA_DIR, help="all its state (%(default)s)")
@@ -117,10 +121,18 @@ def _config(arguments: Sequence[str] | None) -> Config:
         "--http-listen",
         default=DEFAULT_HTTP_LISTEN,
         metavar="HOST:PORT",
-        help="where webhooks are called, or off (%(default)s)",
+        help="of the web page and the webhooks, or off (%(default)s)",
     )
+    parser.add_argument(
+        "--http-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which browsers reach the page, through a proxy for instance; may be given several times",
+    )
+    parser.add_argument("--print-link", action="store_true", help="print a link to the web page when it is ready")
     options = parser.parse_args(arguments)
-    return Config(
+    config = Config(
         data_dir=options.data_dir.absolute(),
         container_image=options.image,
         network=options.network,
@@ -132,7 +144,9 @@ def _config(arguments: Sequence[str] | None) -> Config:
         env_name=options.env_name,
         durability=options.durability,
         http_listen="" if options.http_listen == "off" else options.http_listen,
+        http_hosts=tuple(options.http_host),
     )
+    return config, options.print_link
 
 
 def _positive(text: str) -> int:

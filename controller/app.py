@@ -39,10 +39,12 @@ from controller.retention import Retentions
 from controller.savepoints import Savepoints
 from controller.secrets import SecretBox
 from controller.services import Services
+from controller.sessions import Sessions
 from controller.tasks import Tasks
 from controller.trial import Trial
 from controller.undos import Undos
 from controller.watching import Watching
+from controller.web.parts import Parts
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,10 @@ class App:
         children = Children(services, executions, self._tasks)
         cancels = Cancels(services, self._pauses, self._tasks)
         watching = Watching(services)
-        self._platform = Platform(services, executions, flows, watching)
+        undos = Undos(services, savepoints, loads, endings)
+        forks, sessions = Forks(services, savepoints, loads), Sessions(services)
+        web = Parts(services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks)
+        self._platform = Platform(services, executions, flows, watching, web)
         self._recovery = Recovery(services, savepoints, containers, endings, loads, self._pauses)
         handlers = {
             **FieldCalls(services).handlers(),
@@ -81,8 +86,8 @@ class App:
         }
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings), Calls(services, handlers), savepoints),
-            ExecutionService(executions, self._pauses, cancels, watching, Forks(services, savepoints, loads)),
-            SavepointService(executions, savepoints, loads, Undos(services, savepoints, loads, endings)),
+            ExecutionService(executions, self._pauses, cancels, watching, forks),
+            SavepointService(executions, savepoints, loads, undos),
             FlowService(flows),
             ConnectionService(connections),
             SystemService(
@@ -105,14 +110,17 @@ class App:
         self._retentions.start()
         _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))
 
+    async def web_link(self) -> str:
+        """Signs a browser in, once; empty where no HTTP is served."""
+        return await self._platform.web_link()
+
     def shut_down(self, stop_executions: bool = False) -> None:
         """Ask serve() to return; containers go on unless stop_executions."""
         self._stop_executions = self._stop_executions or stop_executions
         self._stopping.set()
 
     async def serve(self) -> None:
-        """From start to shut_down."""
-        await self.start()
+        """Until shut_down, after start."""
         await self._stopping.wait()
         await self.stop()
 

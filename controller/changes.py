@@ -12,17 +12,18 @@ class Changes:
 
     def __init__(self) -> None:
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._of_all: set[asyncio.Event] = set()
         # The controller is going: watchers look a last time and leave.
         self.closed = False
 
     def notify(self, execution_id: str) -> None:
-        for event in self._watchers.get(execution_id, ()):
+        for event in (*self._watchers.get(execution_id, ()), *self._of_all):
             event.set()
 
     def close(self) -> None:
         self.closed = True
-        for execution_id in list(self._watchers):
-            self.notify(execution_id)
+        for event in (*(event for events in self._watchers.values() for event in events), *self._of_all):
+            event.set()
 
     @contextmanager
     def watch(self, *execution_ids: str) -> Iterator[asyncio.Event]:
@@ -38,3 +39,13 @@ class Changes:
                 watchers.discard(event)
                 if not watchers:
                     self._watchers.pop(execution_id, None)
+
+    @contextmanager
+    def watch_all(self) -> Iterator[asyncio.Event]:
+        """As watch, of all executions."""
+        event = asyncio.Event()
+        self._of_all.add(event)
+        try:
+            yield event
+        finally:
+            self._of_all.discard(event)

@@ -35,8 +35,10 @@ class Config:
     env_name: str = "default"
     # "host": savepoints survive a power cut (fsync on each). "process": they survive everything but that.
     durability: Literal["host", "process"] = "process"
-    # host:port where webhooks are called; empty: no HTTP.
+    # host:port of the web page and the webhooks; empty: no HTTP.
     http_listen: str = ""
+    # Names under which browsers may know the page, besides addresses, localhost and the name in http_listen.
+    http_hosts: tuple[str, ...] = ()
 
     @property
     def database(self) -> Path:

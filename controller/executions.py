@@ -137,6 +137,7 @@ class Executions:
         await services.db(Database.add_execution, execution, flow)
         if new.keep is not None:
             await services.db(Database.set_retention, Retention(KeepScope.EXECUTION, execution_id, new.keep))
+        services.changes.notify(execution_id)
         _log.info("execution %s: created, %s", execution_id, flow_name)
         return execution
 

@@ -227,6 +227,86 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionQuery:
+    """Of a list of executions; empty: any. text: part of a name, a flow's name or a message, or an id's beginning.
+
+    tree: an execution, with everything below it; parent: what it started itself.
+    """
+
+    text: str = ""
+    statuses: tuple[Status, ...] = ()
+    flow_name: str = ""
+    tree: str = ""
+    parent: str = ""
+    roots_only: bool = False
+    with_tasks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRow:
+    """An execution as lists show it: the message cut, and without its values."""
+
+    id: str
+    name: str
+    status: Status
+    message: str
+    flow_name: str
+    type: ExecutionType
+    parent_id: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    last_call: str
+    last_file: str
+    last_line: int
+    savepoint_count: int
+    load_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavepointRow:
+    """A savepoint as lists show it: without the output value of then."""
+
+    id: str
+    execution_id: str
+    number: int
+    name: str
+    kind: SavepointKind
+    branch: int
+    parent_id: str | None
+    call: str
+    file: str
+    line: int
+    function: str
+    created_at: datetime
+    raw_bytes: int
+    stored_bytes: int
+    frozen_us: int
+    dump_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavepointRun:
+    """A savepoint that stands for several of its branch, itself among them."""
+
+    savepoint: SavepointRow
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchOrigin:
+    """Where a branch began: the savepoint that was loaded, and by whom."""
+
+    branch: int
+    from_number: int
+    from_name: str
+    from_branch: int
+    by: str
+    created_at: datetime
+    undone: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CallKey:
     """A call in the journal. seq is the flow's own count, which a load takes back."""
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from controller.model import (
+    BranchOrigin,
     Call,
     CallKey,
     Connection,
     Execution,
+    ExecutionQuery,
+    ExecutionRow,
     FileInfo,
     Filter,
     Flow,
@@ -28,6 +31,8 @@ from controller.model import (
     Retention,
     Savepoint,
     SavepointKind,
+    SavepointRow,
+    SavepointRun,
     SavepointTrace,
     Schedule,
     SettingInfo,
@@ -290,6 +295,51 @@ class Database(Protocol):
 
     def counts(self) -> tuple[int, int, int]:
         """Executions, those not ended, savepoints."""
+
+    def execution_rows(self, query: ExecutionQuery, limit: int, offset: int) -> Sequence[ExecutionRow]:
+        """Newest first."""
+
+    def execution_counts(self, query: ExecutionQuery) -> Mapping[Status, int]:
+        """How many the query finds of each status, whatever statuses it asks for."""
+
+    def flow_names(self, limit: int) -> Sequence[str]:
+        """Of all executions, by name."""
+
+    def savepoint_row(self, savepoint_id: str) -> SavepointRow | None: ...
+
+    def savepoint_rows(
+        self, execution_id: str, text: str, limit: int, offset: int, *, named: bool = False
+    ) -> tuple[Sequence[SavepointRow], int]:
+        """Newest first, with how many there are in all; text: part of a name, a call or a file; named: only those."""
+
+    def savepoint_runs(self, execution_id: str, first: int, last: int, step: int) -> Sequence[SavepointRun]:
+        """Savepoints with numbers from first to last, in runs: of one branch, at most step numbers; by number.
+
+        A run's savepoint is its newest named one, else its newest.
+        """
+
+    def branch_origins(self, execution_id: str) -> Sequence[BranchOrigin]:
+        """Where each branch but the first began, oldest first."""
+
+    def named_savepoints(self, execution_id: str, limit: int) -> Sequence[SavepointRow]:
+        """The newest of each name, newest first."""
+
+    def log_since(self, execution_id: str, time: datetime) -> int:
+        """How many lines were written after that time."""
+
+    def read_log_back(self, execution_id: str, before_number: int | None, limit: int) -> Sequence[LogLine]:
+        """The newest lines with a smaller number, ascending; None: the newest of all."""
+
+    def add_web_token(self, token_hash: str, kind: str, now: datetime, expires_at: datetime) -> None:
+        """Record the hash of a link or a session."""
+
+    def has_web_token(self, token_hash: str, kind: str, now: datetime) -> bool: ...
+
+    def take_web_token(self, token_hash: str, kind: str, now: datetime | None) -> bool:
+        """Delete it; False: there was none, or it had expired at now."""
+
+    def delete_web_tokens(self) -> int:
+        """All of them; answers how many there were."""
 
 
 class StoredImage(Protocol):

@@ -52,6 +52,8 @@ class Services:
     pins: Pins = field(default_factory=Pins)
     # One thread: transactions happen in the order in which they were asked for, and SQLite has one writer anyway.
     database_thread: WorkerThreads = field(default_factory=lambda: WorkerThreads("database", 1))
+    # Lists for people, which may take a while, hold no call up.
+    reading_threads: WorkerThreads = field(default_factory=lambda: WorkerThreads("reading", 2))
     in_store: WorkerThreads = field(default_factory=lambda: WorkerThreads("store", STORE_THREADS))
     in_file: WorkerThreads = field(default_factory=lambda: WorkerThreads("files", 2))
     _background: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -59,6 +61,10 @@ class Services:
     async def db(self, method: Callable[Concatenate[Database, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """One method of the database: `await services.db(Database.execution, execution_id)`."""
         return await self.database_thread(getattr(self.database, method.__name__), *args, **kwargs)
+
+    async def read(self, method: Callable[Concatenate[Database, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As db, for what only reads; beside the transactions, in no order with them."""
+        return await self.reading_threads(getattr(self.database, method.__name__), *args, **kwargs)
 
     def background(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run on beside whoever asks; a failure that nobody waits for is logged."""
@@ -99,5 +105,5 @@ class Services:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        for threads in (self.in_store, self.in_file, self.database_thread):
+        for threads in (self.in_store, self.in_file, self.reading_threads, self.database_thread):
             await asyncio.to_thread(threads.close)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowsnap.v1 import platform_pb2_grpc as rpc
+from flowsnap.v1 import web_pb2_grpc
 from grpc import aio
 
 from controller.api.file_service import FileService
 from controller.api.message_service import MessageService
 from controller.api.schedule_service import ScheduleService
 from controller.api.setting_service import LockService, SettingService
+from controller.api.web_service import WebService
 from controller.api.webhook_service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformServices:
-    """Those of flowsnap/v1/platform.proto."""
+    """Those of flowsnap/v1/platform.proto and web.proto."""
 
     settings: SettingService
     locks: LockService
@@ -24,6 +26,7 @@ class PlatformServices:
     messages: MessageService
     schedules: ScheduleService
     webhooks: WebhookService
+    web: WebService
 
     def add_to(self, server: aio.Server) -> None:
         rpc.add_SettingServiceServicer_to_server(self.settings, server)
@@ -32,3 +35,4 @@ class PlatformServices:
         rpc.add_MessageServiceServicer_to_server(self.messages, server)
         rpc.add_ScheduleServiceServicer_to_server(self.schedules, server)
         rpc.add_WebhookServiceServicer_to_server(self.webhooks, server)
+        web_pb2_grpc.add_WebServiceServicer_to_server(self.web, server)

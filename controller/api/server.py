@@ -13,6 +13,7 @@ from flowsnap.v1 import (
     platform_pb2,
     retention_pb2,
     retention_pb2_grpc,
+    web_pb2,
 )
 from google.protobuf.descriptor import FileDescriptor
 from grpc import aio
@@ -103,5 +104,5 @@ def _service_names(file: FileDescriptor) -> list[str]:
 
 
 _CONTROL_NAMES = [
-    name for file in (control_pb2, platform_pb2, retention_pb2) for name in _service_names(file.DESCRIPTOR)
+    name for file in (control_pb2, platform_pb2, retention_pb2, web_pb2) for name in _service_names(file.DESCRIPTOR)
 ]

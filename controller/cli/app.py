@@ -21,6 +21,7 @@ from controller.config import DEFAULT_DATA_DIR, Config
 _MODULES = {
     "up": "lifecycle",
     "down": "lifecycle",
+    "web": "web",
     "run": "run",
     "ls": "executions",
     "show": "executions",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import grpc
-    from flowsnap.v1 import control_pb2_grpc, platform_pb2_grpc, retention_pb2_grpc
+    from flowsnap.v1 import control_pb2_grpc, platform_pb2_grpc, retention_pb2_grpc, web_pb2_grpc
 
     from controller.config import Config
 
@@ -125,6 +125,12 @@ class Client:
         from flowsnap.v1 import platform_pb2_grpc
 
         return platform_pb2_grpc.WebhookServiceStub(self._channel)
+
+    @cached_property
+    def web(self) -> web_pb2_grpc.WebServiceStub:
+        from flowsnap.v1 import web_pb2_grpc
+
+        return web_pb2_grpc.WebServiceStub(self._channel)
 
     def call(
         self,

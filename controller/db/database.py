@@ -11,10 +11,12 @@ from controller.db.locks import LockRecords
 from controller.db.log import LogRecords
 from controller.db.messages import MessageRecords
 from controller.db.named import NamedRecords
+from controller.db.overviews import OverviewRecords
 from controller.db.retention import RetentionRecords
 from controller.db.savepoints import SavepointRecords
 from controller.db.settings import SettingRecords
 from controller.db.triggers import TriggerRecords
+from controller.db.web_tokens import WebTokenRecords
 
 
 class SqlDatabase(
@@ -31,6 +33,8 @@ class SqlDatabase(
     LockRecords,
     MessageRecords,
     TriggerRecords,
+    OverviewRecords,
+    WebTokenRecords,
 ):
     """Records in SQLite or PostgreSQL; migrate(url) brings its tables up to date first.
 

@@ -312,3 +312,12 @@ webhooks = Table(
     Column("timeout_s", Integer, nullable=False),
     Column("created_at", Micros, nullable=False),
 )
+
+# Links and sessions of the web page. kind: link, session.
+web_tokens = Table(
+    "web_tokens",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("expires_at", Micros, nullable=False),
+)

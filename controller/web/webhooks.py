@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -37,8 +36,8 @@ _LEAST_STATUS, _GREATEST_STATUS = 200, 599
 _log = logging.getLogger(__name__)
 
 
-def webhook_app(webhooks: Webhooks) -> Starlette:
-    """The application that serves them."""
+def webhook_routes(webhooks: Webhooks) -> list[Route]:
+    """Their addresses."""
 
     async def endpoint(request: Request) -> Response:
         name = request.path_params["name"]
@@ -57,7 +56,7 @@ def webhook_app(webhooks: Webhooks) -> Starlette:
         except errors.FlowsnapError as error:
             return JSONResponse({"error": str(error)}, _STATUSES.get(type(error), 500))
 
-    return Starlette(routes=[Route(f"{PATH}/{{name}}", endpoint, methods=_METHODS)])
+    return [Route(f"{PATH}/{{name}}", endpoint, methods=_METHODS)]
 
 
 def _answer(execution: Execution) -> Response:

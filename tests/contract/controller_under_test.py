@@ -10,7 +10,7 @@ from typing import Any
 
 from fake_agent import FakeAgent
 from flowsnap.v1 import control_pb2 as pb
-from flowsnap.v1 import control_pb2_grpc, retention_pb2_grpc, types_pb2
+from flowsnap.v1 import control_pb2_grpc, retention_pb2_grpc, types_pb2, web_pb2_grpc
 from grpc import aio
 
 from controller.app import App
@@ -107,6 +107,7 @@ class ControllerUnderTest:
         self.connections = control_pb2_grpc.ConnectionServiceStub(self._channel)
         self.system = control_pb2_grpc.SystemServiceStub(self._channel)
         self.retention = retention_pb2_grpc.RetentionServiceStub(self._channel)
+        self.web = web_pb2_grpc.WebServiceStub(self._channel)
 
     async def close(self) -> None:
         await self._channel.close()

@@ -43,7 +43,8 @@ def up(
     if process.serving(config):
         pid = _running_pid(ctx)
         say(f"The controller runs already: process {pid}, socket {socket}")
-        printer.emit(output, {"pid": pid, **document}, lambda: None)
+        page = _say_page(ctx)
+        printer.emit(output, {"pid": pid, **document, **page}, lambda: None)
         return
     command = process.command_line(config, image, network, extra or [])
     if not detach:
@@ -52,11 +53,12 @@ def up(
             f"  stop    Ctrl-C, or `snapctl down`"
         )
         # From here on this process is the controller, so signals and the exit status are its own.
-        os.execv(command[0], command)  # noqa: S606 - fixed but for what the user gave
+        os.execv(command[0], [*command, "--print-link"])  # noqa: S606 - fixed but for what the user gave
     with waiting("Starting the controller"):
         pid = process.start_detached(command, config) or _running_pid(ctx)
     say(f"The controller is ready: socket {socket}, log {config.log_file}")
-    printer.emit(output, {"pid": pid, **document}, lambda: printer.result(str(pid)))
+    page = _say_page(ctx)
+    printer.emit(output, {"pid": pid, **document, **page}, lambda: printer.result(str(pid)))
 
 
 @app.command()
@@ -98,3 +100,20 @@ def _running_pid(ctx: typer.Context) -> int:
 
     with connect(options.config(ctx)) as client:
         return client.call(client.system.GetSystemInfo, control_pb2.GetSystemInfoRequest()).pid
+
+
+def _say_page(ctx: typer.Context) -> dict[str, str]:
+    """Where the web page is, with a link that signs in once; nothing where the controller serves no HTTP."""
+    from flowsnap.v1 import web_pb2
+
+    from controller.cli.client import connect
+
+    with connect(options.config(ctx)) as client:
+        try:
+            response = client.call(client.web.CreateWebLink, web_pb2.CreateWebLinkRequest())
+        except CliError as error:
+            if error.exit_code is not ExitCode.FAILED_PRECONDITION:
+                raise
+            return {}
+    say(f"The web page, for one sign-in within 15 minutes: {response.link}")
+    return {"page": response.address}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from flowsnap.v1 import control_pb2, platform_pb2, retention_pb2
+from flowsnap.v1 import control_pb2, platform_pb2, retention_pb2, web_pb2
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
@@ -33,7 +33,7 @@ class FakeController:
             ThreadPoolExecutor(8),
             options=[("grpc.max_receive_message_length", 64 * 2**20), ("grpc.max_send_message_length", 64 * 2**20)],
         )
-        for file in (control_pb2, platform_pb2, retention_pb2):
+        for file in (control_pb2, platform_pb2, retention_pb2, web_pb2):
             for service in file.DESCRIPTOR.services_by_name.values():
                 handlers = {method.name: self._handler(method) for method in service.methods}
                 handler = grpc.method_handlers_generic_handler(service.full_name, handlers)
@@ -93,6 +93,8 @@ def main() -> None:
         sys.exit(3)
     fake = FakeController(Path(args[args.index("--data-dir") + 1]))
     fake.answer("GetSystemInfo", control_pb2.GetSystemInfoResponse(pid=os.getpid(), version="1"))
+    page = "http://127.0.0.1:7117"
+    fake.answer("CreateWebLink", web_pb2.CreateWebLinkResponse(address=page, link=f"{page}/login?token=once"))
     ended = threading.Event()
 
     def shut_down(_request: Any, _context: grpc.ServicerContext) -> Iterator[Any]:

@@ -38,7 +38,13 @@ def test_the_controller_serves_in_its_own_session_when_it_was_detached(snapctl, 
     again = snapctl("up", "--detach", "-o", "json")
     assert again.exit_code == 0
     assert "runs already" in again.err
-    assert again.json == {"pid": pid, "data_dir": str(data_dir), "socket": str(data_dir / "run" / "control.sock")}
+    assert again.json == {
+        "pid": pid,
+        "data_dir": str(data_dir),
+        "socket": str(data_dir / "run" / "control.sock"),
+        "page": "http://127.0.0.1:7117",
+    }
+    assert "http://127.0.0.1:7117/login?token=once" in again.err
 
     ended = snapctl("down")
     assert ended.exit_code == 0

@@ -292,3 +292,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("kind", "subject", "execution_id", name=op.f("uq_waits_kind_subject_execution_id")),
     )
     op.create_index(op.f("ix_waits_execution_id"), "waits", ["execution_id"], unique=False)
+    op.create_table(
+        "web_tokens",
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_web_tokens")),
+    )

@@ -1,0 +1,100 @@
+"""A real controller with its page, and a real headless Chromium."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flowsnap.v1 import web_pb2, web_pb2_grpc
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+
+from platform_under_test import Platform, running_platform
+
+_ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+# A busy machine may take its time; nothing waits that long when all is well.
+_PATIENCE_MS = 30_000
+
+
+@dataclass
+class Site:
+    """The page of one controller."""
+
+    platform: Platform
+    address: str
+
+    def link(self) -> str:
+        """Signs in once."""
+        stub = web_pb2_grpc.WebServiceStub(self.platform.channel)
+        return stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).link
+
+
+def site_of(platform: Platform) -> Site:
+    stub = web_pb2_grpc.WebServiceStub(platform.channel)
+    return Site(platform, stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).address)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with running_platform(tmp_path_factory.mktemp("web"), "--http-listen", "127.0.0.1:0") as platform:
+        yield site_of(platform)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
+    assert path, "there is no Chromium; install what tests/apt-packages.txt names"
+    expect.set_options(timeout=_PATIENCE_MS)
+    with sync_playwright() as playwright:
+        # Tests run as root, where Chromium has no sandbox.
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def new_page(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Makes signed-in pages; what they say on their console is an error of the test."""
+    contexts, said = [], []
+
+    def made(at: Site = site, **options: Any) -> Page:
+        context = browser.new_context(viewport={"width": 1360, "height": 900}, **options)
+        context.set_default_timeout(_PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.goto(at.link())
+        page.wait_for_url("**/executions")
+        return page
+
+    made.said = said
+    yield made
+    if getattr(request.node, "failed", False):
+        folder = _ARTIFACTS / request.node.name.replace("/", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        for at, context in enumerate(contexts):
+            for page in context.pages:
+                page.screenshot(path=folder / f"{at}.png", full_page=True)
+    for context in contexts:
+        context.close()
+    unexpected = [text for text in said if "Failed to load resource" not in text]
+    assert not unexpected
+
+
+@pytest.fixture
+def page(new_page: Any) -> Page:
+    return new_page()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.when == "call" and report.failed:
+        item.failed = True  # type: ignore[attr-defined]
+    return report
