@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controller.cli import options, printer, records, units
+from controller.cli import options, printer, records, savepoint_tree, units
 from controller.cli.completion import complete_savepoint_name, complete_savepoint_number
 from controller.cli.errors import usage_error
 from controller.cli.options import ExecutionArgument, OutputOption
@@ -37,27 +37,32 @@ NameOption = Annotated[
 
 
 @app.command()
-def savepoints(ctx: typer.Context, execution: ExecutionArgument, output: OutputOption = Output.table) -> None:
+def savepoints(
+    ctx: typer.Context,
+    execution: ExecutionArgument,
+    tree: Annotated[bool, typer.Option("--tree", help="Each branch below the savepoint from which it began.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
     """List an execution's savepoints.
 
-    * marks the newest one on the present branch: what happens now goes on from there.
+    * marks the one that the execution stands on: what happens now goes on from there.
     """
     from flowsnap.v1 import control_pb2
 
     from controller.cli.client import connect
 
     with connect(options.config(ctx)) as client:
-        branch = client.call(
+        owner = client.call(
             client.executions.GetExecution, control_pb2.GetExecutionRequest(execution=execution)
-        ).execution.branch
+        ).execution
         found = client.call(
-            client.savepoints.ListSavepoints, control_pb2.ListSavepointsRequest(execution=execution)
+            client.savepoints.ListSavepoints, control_pb2.ListSavepointsRequest(execution=owner.id)
         ).savepoints
-    head = max((one.number for one in found if one.branch == branch), default=0)
+    head = owner.head_savepoint_id
     printer.emit(
         output,
-        {"savepoints": [{**records.record(one), "head": one.number == head} for one in found]},
-        lambda: _table(found, head),
+        {"savepoints": [{**records.record(one), "head": one.id == head} for one in found]},
+        lambda: savepoint_tree.show(owner, found) if tree else _table(found, head),
     )
 
 
@@ -157,7 +162,7 @@ def selector(execution: str, id_: str, name: str) -> control_pb2.SavepointSelect
     return control_pb2.SavepointSelector(id=id_) if id_ else control_pb2.SavepointSelector(name=name)
 
 
-def _table(savepoints: Sequence[types_pb2.Savepoint], head: int) -> None:
+def _table(savepoints: Sequence[types_pb2.Savepoint], head: str) -> None:
     columns = (
         Column(" "),
         Column("#", right=True),
@@ -173,7 +178,7 @@ def _table(savepoints: Sequence[types_pb2.Savepoint], head: int) -> None:
     )
     rows = [
         (
-            "*" if one.number == head else "",
+            "*" if one.id == head else "",
             str(one.number),
             one.name,
             records.kind(one),

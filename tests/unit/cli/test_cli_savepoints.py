@@ -10,12 +10,15 @@ import pytest
 from flowsnap.v1 import control_pb2, types_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-EXECUTION = types_pb2.Execution(id="aa11", name="up-1", status=types_pb2.EXECUTION_STATUS_ENDED_ERROR, branch=2)
+EXECUTION = types_pb2.Execution(
+    id="aa11", name="up-1", status=types_pb2.EXECUTION_STATUS_ENDED_ERROR, branch=2, head_savepoint_id="sp-2"
+)
 
 
-def savepoint(number: int, branch: int, name: str = "") -> types_pb2.Savepoint:
+def savepoint(number: int, branch: int, name: str = "", parent: int = 0) -> types_pb2.Savepoint:
     return types_pb2.Savepoint(
         id=f"sp-{number}",
+        parent_id=f"sp-{parent}" if parent else "",
         execution_id="aa11",
         number=number,
         name=name,
@@ -51,7 +54,7 @@ def scripted(controller):
     )
 
 
-def test_the_newest_of_the_present_branch_is_marked_when_savepoints_are_listed(snapctl):
+def test_the_one_that_the_execution_stands_on_is_marked_when_savepoints_are_listed(snapctl):
     _, first, head, _ = snapctl("savepoints", "up-1").out.splitlines()
     assert head.split()[:4] == ["*", "2", "b", "EXPLICIT"]
     assert first.split()[:2] == ["1", "a"]
@@ -61,6 +64,53 @@ def test_the_newest_of_the_present_branch_is_marked_when_savepoints_are_listed(s
     assert [one["head"] for one in found] == [False, True, False]
     assert found[0]["raw_bytes"] == 3 * 2**20
     assert found[0]["kind"] == "EXPLICIT"
+
+
+def test_branches_stand_below_the_savepoint_they_began_from_when_it_is_a_tree(controller, snapctl):
+    found = [
+        savepoint(1, 1, "a"),
+        savepoint(2, 1, parent=1),
+        savepoint(3, 1, "b [red]\x1b", parent=2),
+        savepoint(4, 2, parent=1),
+        savepoint(5, 3, parent=4),
+        savepoint(6, 2, parent=4),
+        savepoint(7, 4, parent=1),
+        # Its parent was removed.
+        savepoint(8, 5, parent=99),
+    ]
+    controller.answer("ListSavepoints", control_pb2.ListSavepointsResponse(savepoints=found))
+    result = snapctl("savepoints", "up-1", "--tree")
+    assert result.exit_code == 0
+    lines = [line[: line.index("  create_dump")] if "create_dump" in line else line for line in result.out.splitlines()]
+    assert lines == [
+        "up-1",
+        "├── branch 1",
+        "│   ├── 1  'a'",
+        "│   │   ├── branch 2",
+        "│   │   │   ├── 4",
+        "│   │   │   │   └── branch 3",
+        "│   │   │   │       └── 5",
+        "│   │   │   └── 6",
+        "│   │   └── branch 4",
+        "│   │       └── 7",
+        "│   ├── 2",
+        "│   └── 3  'b [red]�'",
+        "└── branch 5",
+        "    └── 8",
+    ]
+    (head,) = [line for line in result.out.splitlines() if line.endswith("*")]
+    assert head.split()[:3] == ["│", "├──", "2"]
+    assert "up.py:5" in head
+    document = snapctl("savepoints", "up-1", "--tree", "-o", "json").json
+    assert [one["parent_id"] for one in document["savepoints"]][:3] == ["", "sp-1", "sp-2"]
+
+
+def test_a_tree_of_a_thousand_savepoints_and_branches_is_printed(controller, snapctl):
+    chain = [savepoint(n, n, parent=n - 1) for n in range(1, 300)]
+    found = chain + [savepoint(n, 1, parent=n - 1 if n > 300 else 1) for n in range(300, 1000)]
+    controller.answer("ListSavepoints", control_pb2.ListSavepointsResponse(savepoints=found))
+    result = snapctl("savepoints", "up-1", "--tree")
+    assert (result.exit_code, result.out.count("create_dump")) == (0, 999)
 
 
 def test_the_number_is_the_result_when_a_savepoint_is_taken(controller, snapctl):
