@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 
+from flow_api import exceptions
 from flow_api._channel import Channel
 from flow_api._execution import Execution
 from flow_api._system import System
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Not __main__: a script's own `if __name__ == "__main__":` is for running it elsewhere.
 _MODULE = "flow"
+_PACKAGE = __file__.rpartition("/")[0] + "/"
 
 
 def main() -> None:
@@ -56,13 +58,31 @@ async def _awaited(result: Any) -> None:
 
 
 def _traceback(error: BaseException) -> str:
-    """From the script's first frame on: the runner's own say nothing to its author."""
+    """The script's frames: this library's own say nothing to its author."""
     import traceback
 
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+    whole = traceback.TracebackException.from_exception(error)
+    _leave_out_library(whole, error)
+    return "".join(whole.format()).rstrip()
+
+
+def _leave_out_library(told: Any, error: BaseException) -> None:
+    """told: the error's TracebackException, whose first frames are the runner's."""
+    while told.stack and told.stack[0].filename == __file__:
+        del told.stack[0]
+    if isinstance(error, exceptions.FlowsnapException):
+        # Raised in the library, of what the script asked; its message has the words of what it came from.
+        while told.stack and told.stack[-1].filename.startswith(_PACKAGE):
+            del told.stack[-1]
+        if (
+            told.__cause__ is not None
+            and told.__cause__.stack
+            and told.__cause__.stack[0].filename.startswith(_PACKAGE)
+        ):
+            told.__cause__ = None
+    for before, earlier in ((told.__cause__, error.__cause__), (told.__context__, error.__context__)):
+        if before is not None and earlier is not None:
+            _leave_out_library(before, earlier)
 
 
 def _end(channel: Channel, header: dict[str, Any]) -> NoReturn:

@@ -117,6 +117,35 @@ def test_an_uncaught_exception_ends_the_execution_with_the_traceback(platform: P
     assert "runner" not in ended.message
 
 
+def test_what_the_platform_refuses_is_told_with_the_lines_of_the_script_alone(platform: Platform) -> None:
+    execution = platform.run(
+        """
+        def handler(system, this):
+            try:
+                this.set_output("x", {1, 2})
+            except Exception:
+                system.setting("no-such-setting").get()
+        """,
+        file_name="refused.py",
+    )
+    refusal = "set_output: its arguments can't be written as JSON: Object of type set is not JSON serializable"
+    assert platform.wait_ended(execution).message.splitlines() == [
+        "Traceback (most recent call last):",
+        '  File "/flow/refused.py", line 4, in handler',
+        '    this.set_output("x", {1, 2})',
+        "    ~~~~~~~~~~~~~~~^^^^^^^^^^^^^",
+        f"flow_api.exceptions.InvalidInputError: {refusal}",
+        "",
+        "During handling of the above exception, another exception occurred:",
+        "",
+        "Traceback (most recent call last):",
+        '  File "/flow/refused.py", line 6, in handler',
+        '    system.setting("no-such-setting").get()',
+        "    ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~^^",
+        "flow_api.exceptions.ResourceNotFoundError: there is no setting 'no-such-setting'; save it first",
+    ]
+
+
 def test_an_end_can_not_be_swallowed_by_a_bare_except(platform: Platform) -> None:
     execution = platform.run(
         """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from controller.cli import inputs, options, printer, records
+from controller.cli import inputs, names, options, printer, records
 from controller.cli.errors import CliError, usage_error
 from controller.cli.exit_codes import ExitCode
 from controller.cli.options import OutputOption
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from flowsnap.v1 import types_pb2
 
+    from controller.cli.client import Client
+
 app = options.new_app()
 group = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Named connections that flows use by name.")
 app.add_typer(group, name="connection")
@@ -26,20 +28,16 @@ app.add_typer(group, name="connection")
 _OPERATOR = "operator"
 
 
-def complete_connection(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Names of connections, for the shell; nothing when no controller answers."""
-    from controller.cli.completion import TIMEOUT_S, connect_for
+def _all(client: Client, timeout_s: float | None = None) -> Sequence[types_pb2.Connection]:
+    from flowsnap.v1 import control_pb2
 
-    try:
-        from flowsnap.v1 import control_pb2
+    request = control_pb2.ListConnectionsRequest()
+    return client.call(client.connections.ListConnections, request, timeout_s=timeout_s).connections
 
-        with connect_for(ctx) as client:
-            response = client.call(
-                client.connections.ListConnections, control_pb2.ListConnectionsRequest(), timeout_s=TIMEOUT_S
-            )
-    except CliError:
-        return []
-    return [(one.name, one.connector_type) for one in response.connections if one.name.startswith(incomplete)]
+
+complete_connection = names.completer(
+    lambda client, timeout_s: [(one.name, one.connector_type) for one in _all(client, timeout_s)]
+)
 
 
 NameArgument = Annotated[
@@ -47,11 +45,31 @@ NameArgument = Annotated[
 ]
 
 
+def _types(client: Client, timeout_s: float | None = None) -> Sequence[types_pb2.ConnectorType]:
+    from flowsnap.v1 import control_pb2
+
+    request = control_pb2.ListConnectorTypesRequest()
+    return client.call(client.connections.ListConnectorTypes, request, timeout_s=timeout_s).types
+
+
+complete_type = names.completer(
+    lambda client, timeout_s: [(one.name, one.summary) for one in _types(client, timeout_s)]
+)
+
+
 @group.command()
 def save(
     ctx: typer.Context,
     name: NameArgument,
-    type_: Annotated[str, typer.Option("--type", metavar="TYPE", help="The connector; `connection types` lists them.")],
+    type_: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            autocompletion=complete_type,
+            help="The connector; `connection types` lists them.",
+        ),
+    ],
     value: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,17 +138,21 @@ def try_(ctx: typer.Context, name: NameArgument, output: OutputOption = Output.t
 def types(
     ctx: typer.Context,
     type_: Annotated[
-        str | None, typer.Argument(metavar="[TYPE]", show_default=False, help="Its inputs; otherwise all types.")
+        str | None,
+        typer.Argument(
+            metavar="[TYPE]",
+            show_default=False,
+            autocompletion=complete_type,
+            help="Its inputs; otherwise all types.",
+        ),
     ] = None,
     output: OutputOption = Output.table,
 ) -> None:
     """List the types that connections can be of, or the inputs of one."""
-    from flowsnap.v1 import control_pb2
-
     from controller.cli.client import connect
 
     with connect(options.config(ctx)) as client:
-        found = client.call(client.connections.ListConnectorTypes, control_pb2.ListConnectorTypesRequest()).types
+        found = _types(client)
     if type_ is None:
         printer.emit(output, {"types": [records.record(one) for one in found]}, lambda: _types_table(found))
         return
@@ -138,8 +160,8 @@ def types(
         if one.name == type_.upper():
             break
     else:
-        names = ", ".join(one.name for one in found)
-        raise CliError(f"there is no connection type {type_!r}; there are {names}", ExitCode.NOT_FOUND)
+        known = ", ".join(one.name for one in found)
+        raise CliError(f"there is no connection type {type_!r}; there are {known}", ExitCode.NOT_FOUND)
     printer.emit(output, records.record(one), lambda: _inputs_table(one))
 
 
@@ -159,12 +181,10 @@ def rotate_key(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 @group.command()
 def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
     """List connections; secrets are masked."""
-    from flowsnap.v1 import control_pb2
-
     from controller.cli.client import connect
 
     with connect(options.config(ctx)) as client:
-        found = client.call(client.connections.ListConnections, control_pb2.ListConnectionsRequest()).connections
+        found = _all(client)
     printer.emit(output, {"connections": [records.record(one) for one in found]}, lambda: _table(found))
 
 

@@ -23,13 +23,21 @@ app = options.new_app()
 MAX_PAGE = 1000
 
 
+def complete_status(incomplete: str) -> list[str]:
+    """What --status takes, for the shell."""
+    return [name for name in _choices() if name.startswith(incomplete)]
+
+
 @app.command()
 def ls(
     ctx: typer.Context,
     status: Annotated[
         list[str] | None,
         typer.Option(
-            "--status", metavar="STATUS", help="Only with this status, such as running or ended (any end); repeatable."
+            "--status",
+            metavar="STATUS",
+            autocompletion=complete_status,
+            help="Only with this status, such as running or ended (any end); repeatable.",
         ),
     ] = None,
     flow: Annotated[str, typer.Option("--flow", help="Only of the flow with this file name.")] = "",
@@ -217,6 +225,13 @@ def rm(
         raise failure
 
 
+def _choices() -> list[str]:
+    from flowsnap.v1 import types_pb2
+
+    known = [name.removeprefix("EXECUTION_STATUS_") for name, number in types_pb2.ExecutionStatus.items() if number]
+    return ["ended", *(status.lower() for status in known)]
+
+
 def _statuses(names: Sequence[str]) -> list[types_pb2.ExecutionStatus.ValueType]:
     from flowsnap.v1 import types_pb2
 
@@ -231,8 +246,7 @@ def _statuses(names: Sequence[str]) -> list[types_pb2.ExecutionStatus.ValueType]
             if name.upper() == status or (name.upper() == "ENDED" and status.startswith("ENDED_"))
         ]
         if not found:
-            choices = ", ".join(["ended", *(status.lower() for status in known)])
-            raise usage_error(f"there is no status {name!r}: choose from {choices}")
+            raise usage_error(f"there is no status {name!r}: choose from {', '.join(_choices())}")
         wanted += found
     return wanted
 

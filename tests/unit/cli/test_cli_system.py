@@ -99,6 +99,17 @@ def test_names_are_offered_when_a_noun_is_completed(controller, snapctl_process,
     assert complete(snapctl_process, f"snapctl --data-dir {data_dir} {words} z") == []
 
 
+def test_types_and_statuses_are_offered_when_an_option_is_completed(controller, snapctl_process, data_dir):
+    types = [types_pb2.ConnectorType(name=name) for name in ("SMTP", "SSH", "REST")]
+    controller.answer("ListConnectorTypes", control_pb2.ListConnectorTypesResponse(types=types))
+    words = f"snapctl --data-dir {data_dir}"
+    assert complete(snapctl_process, f"{words} connection save x --type S") == ["SMTP", "SSH"]
+    assert complete(snapctl_process, f"{words} connection types R") == ["REST"]
+    assert complete(snapctl_process, f"{words} ls --status ended_") == [
+        *("ended_success", "ended_error", "ended_cancelled"),
+    ]
+
+
 def test_nothing_is_offered_when_no_controller_runs(snapctl_process, data_dir):
     assert complete(snapctl_process, f"snapctl --data-dir {data_dir} show ") == []
     assert complete(snapctl_process, f"snapctl --data-dir {data_dir} setting get ") == []
