@@ -125,7 +125,7 @@ class Database(Protocol):
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None: ...
 
     def delete_execution(self, execution_id: str) -> None:
-        """With its savepoints, calls, loads and log."""
+        """With its savepoints, calls, loads, log and ended tasks."""
 
     def add_savepoint(self, savepoint: Savepoint) -> Savepoint:
         """Commit the row: gives it the next number, sets parent_id from the execution's head, an empty output_value

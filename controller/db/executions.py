@@ -93,6 +93,12 @@ SET_LAST_CALL = (
     .where(executions.c.id == bindparam("key"))
     .values(last_call=bindparam("new_name"), last_file=bindparam("new_file"), last_line=bindparam("new_line"))
 )
+# Only listings below their parent show them: without it nobody would find them again.
+_DELETE_TASKS = delete(executions).where(
+    executions.c.parent_id == bindparam("key"),
+    executions.c.type == ExecutionType.TASK,
+    executions.c.status.in_([status for status in Status if status.ended]),
+)
 _DELETE = delete(executions).where(executions.c.id == bindparam("key"))
 _COUNTS = select(
     func.count(),
@@ -260,8 +266,9 @@ class ExecutionRecords(Transactions):
         self._update(SET_LAST_CALL, execution_id, {"new_name": name, "new_file": file, "new_line": line})
 
     def delete_execution(self, execution_id: str) -> None:
-        """With its savepoints, calls, loads and log; does nothing when there is none."""
+        """With its savepoints, calls, loads, log and ended tasks; does nothing when there is none."""
         with self._writing() as connection:
+            connection.execute(_DELETE_TASKS, {"key": execution_id})
             connection.execute(_DELETE, {"key": execution_id})
 
     def counts(self) -> tuple[int, int, int]:

@@ -71,7 +71,11 @@ class ChildCalls:
     async def run(self, call: FlowCall) -> dict[str, Any]:
         """Start one that was made with run=False."""
         return_when = self._return_when(call)
-        return await self._answer(call, await self._children.start(call.text("execution")), return_when)
+        try:
+            child = await self._children.start(call.text("execution"))
+        except FailedPrecondition as error:
+            raise call.invalid(str(error)) from error
+        return await self._answer(call, child, return_when)
 
     async def wait_for(self, call: FlowCall) -> list[dict[str, Any]]:
         """Answers all of them, ended or not."""

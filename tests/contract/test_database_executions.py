@@ -7,7 +7,7 @@ import pytest
 
 from controller.db import SqlDatabase
 from controller.errors import AlreadyExists, NotFound
-from controller.model import Connection, Execution, Flow, LogLine, Status
+from controller.model import Connection, Execution, ExecutionType, Flow, LogLine, Status
 from controller.ports import Database
 
 
@@ -142,8 +142,21 @@ def test_everything_of_an_execution_goes_when_it_is_deleted(database: SqlDatabas
         database.begin_branch(
             records.load(f"l-{owner}", f"s-{owner}", owner), records.savepoint(f"s-{owner}", owner), Status.NEW, b"{}"
         )
+    of_e1 = {"parent_id": "e1", "depth": 1}
+    add(
+        database,
+        records.execution("task", type=ExecutionType.TASK, status=Status.ENDED_ERROR, **of_e1),
+        records.execution("running", type=ExecutionType.TASK, status=Status.RUNNING, **of_e1),
+        records.execution("child", type=ExecutionType.SCRIPT, status=Status.ENDED_SUCCESS, **of_e1),
+    )
     database.delete_execution("e1")
     database.delete_execution("e1")
+    assert database.execution("task") is None
+    for left in ("running", "child"):
+        found = database.execution(left)
+        assert found is not None
+        assert found.parent_id is None
+        database.delete_execution(left)
     assert database.execution("e1") is None
     assert database.savepoint_ids() == ["s-e2"]
     assert (database.savepoints("e1"), database.loads("e1"), database.read_log("e1", 0, 10)) == ([], [], [])

@@ -88,6 +88,11 @@ CASES = [
         "this.connect('matrix', from_='a', wait=system.return_when.ALL_ENDED).get('input_value')",
         "{'from': 'a'}",
     ),
+    Case("connect", "this.connect('matrix')", "MissingInputError"),
+    Case("connect", "this.connect('matrix', fetchval=5)", "InvalidInputError"),
+    Case("connect", "this.connect('matrix', fetchval='SELECT 1', nonsense=1)", "ExtraInputError"),
+    Case("connect", "this.connect('matrix', fetchval='SELECT nonsense')", "ConnectorError"),
+    Case("connect", "this.connect('matrix-absent')", "ResourceNotFoundError"),
     Case("run", "child.run().get('output_value')", "1", "child = this.flow('matrix-echo', 1, run=False)"),
     Case(
         "wait_for",

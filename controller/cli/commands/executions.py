@@ -199,7 +199,7 @@ def rm(
     ],
     force: Annotated[bool, typer.Option("--force", help="Running ones too: they are killed.")] = False,
 ) -> None:
-    """Remove ended executions with their savepoints and logs. This can't be undone."""
+    """Remove ended executions with their savepoints, logs and connector calls. This can't be undone."""
     from flowsnap.v1 import control_pb2
 
     from controller.cli.client import connect
@@ -325,9 +325,14 @@ def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Executi
         ("Last call", f"{execution.last_call} {records.place(execution.last_file, execution.last_line)}".strip()),
         ("Input", _pretty(execution.input_value_json)),
         ("Output", _pretty(execution.output_value_json)),
-        ("Children", "\n".join(f"{one.id}  {records.status(one)}  {one.name}" for one in children)),
+        ("Children", "\n".join(_child(one) for one in children)),
     ]
     printer.fields(pairs)
+
+
+def _child(one: types_pb2.Execution) -> str:
+    # As wide as the longest name of an end.
+    return f"{one.id}  {records.status(one):<15}  {one.name}"
 
 
 def _pretty(value: bytes) -> str:
