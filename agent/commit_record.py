@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flowsnap.v1 import agent_pb2, types_pb2
 
-_COPIED = ("name", "branch", "seq", "call", "file", "line", "function", "image_dir", "frozen_us", "dump_us")
+_COPIED = ("name", "branch", "seq", "call", "file", "line", "function", "image_dir", "frozen_us", "dump_us", "last_seq")
 
 
 def write_commit_record(folder: Path, request: agent_pb2.CommitSavepointRequest) -> None:

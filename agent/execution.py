@@ -52,6 +52,9 @@ class Execution:
         self._tree = tree
         self._channel: Channel | None = None
         self._branch = config.branch
+        # The controller tells this container's agent from the one that was there before.
+        self._agent_id = f"{config.execution_id}-{os.urandom(8).hex()}"
+        self._last_seq = 0
         self._restored: Any = None
         self._open: dict[int, OpenCall] = {}
         self._carrying: set[asyncio.Task[None]] = set()
@@ -100,9 +103,10 @@ class Execution:
         return pb.AttachRequest(
             agent_version=__version__,
             criu_version=savepoint.criu_version(),
-            agent_id=self._config.execution_id,
+            agent_id=self._agent_id,
             running=self._tree is not None and self._channel is not None and self._started,
             branch=self._branch,
+            fresh=not self._started,
         )
 
     async def _obey(self, command: pb.Command) -> None:
@@ -179,6 +183,7 @@ class Execution:
             self._said_end = {"end": "raised", "error": f"the flow sent a call that can't be read: {error!r}"}
             self._living().kill()
             return
+        self._last_seq = max(self._last_seq, call.seq)
         self._open[call.seq] = call
         self._spawn_carrying(self._carry(call))
 
@@ -215,7 +220,10 @@ class Execution:
         self._deliver(call, response)
 
     async def _carry_again(self, call: OpenCall, savepoint_id: str) -> None:
-        """A call that a load carries out again; the savepoint that was loaded is its savepoint."""
+        """A call that a load carries out again; the savepoint that was loaded is its savepoint.
+
+        An empty savepoint_id: it is the same call as before, which a fault left without an answer.
+        """
         request = self._request(call)
         request.redo_of_savepoint_id = savepoint_id
         try:
@@ -362,6 +370,7 @@ class Execution:
                 frozen_us=dumped.frozen_us,
                 dump_us=dumped.dump_us,
                 open_calls=[open_call.name for open_call in dumped.open_calls],
+                last_seq=dumped.last_seq,
             )
             if call is not None:
                 request.seq, request.call = call.seq, call.name
@@ -402,7 +411,7 @@ class Execution:
             try:
                 channel = self._channel
                 in_flight = channel.in_flight() if channel is not None else InFlight()
-                answer.set_result(Conversation(in_flight, tuple(self._open.values())))
+                answer.set_result(Conversation(in_flight, tuple(self._open.values()), self._last_seq))
             except BaseException as error:  # noqa: BLE001 - the waiting thread must hear of it
                 answer.set_exception(error)
 
@@ -433,10 +442,13 @@ class Execution:
             self._restored = json.loads(command.restored_json) if command.restored_json else None
             self._newest_savepoint, self._switches_at_newest = command.savepoint_id, None
             report.restore_us = restored.restore_us
+            self._last_seq = restored.conversation.last_seq
             self._adopt(restored.tree, restored.conversation.in_flight)
             for call in restored.conversation.open_calls:
                 self._open[call.seq] = call
-                if call.name == _CREATE_DUMP:
+                if command.recovery:
+                    self._spawn_carrying(self._carry_again(call, ""))
+                elif call.name == _CREATE_DUMP:
                     # It just returns, and only says what is known here.
                     header = {"seq": call.seq, "restored": self._restored}
                     self._reply(call, header, json.dumps(command.savepoint_id).encode())

@@ -48,6 +48,7 @@ class Conversation:
 
     in_flight: InFlight
     open_calls: tuple[OpenCall, ...]
+    last_seq: int  # of the newest call that the flow had made
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Dumped:
     frozen_us: int
     dump_us: int
     open_calls: tuple[OpenCall, ...]
+    last_seq: int
 
 
 # Folders for the scratch of restored trees; 0 is that of the tree which the container started with.
@@ -126,7 +128,7 @@ def take(
         remove_folder(folder)
         raise
     tree.frozen = leave_frozen
-    return Dumped(max(figures.frozen_us, 0), dump_us, conversed.open_calls)
+    return Dumped(max(figures.frozen_us, 0), dump_us, conversed.open_calls, conversed.last_seq)
 
 
 def _write_record(folder: Path, tree: Tree, conversation: Conversation) -> None:
@@ -138,6 +140,7 @@ def _write_record(folder: Path, tree: Tree, conversation: Conversation) -> None:
         "pipes": tree.pipes.keys(),
         "in_flight": conversation.in_flight.to_json(),
         "open_calls": [asdict(call) for call in conversation.open_calls],
+        "last_seq": conversation.last_seq,
     }
     (folder / "savepoint.json").write_text(json.dumps(record, separators=(",", ":")))
 
@@ -199,7 +202,9 @@ def _attempt(folder: Path, record: dict[str, Any], kit: Kit, *, say_why: bool) -
     kit.worker.close()
     kit.pipes.close_flow_ends()
     conversation = Conversation(
-        InFlight.from_json(record["in_flight"]), tuple(OpenCall(**call) for call in record["open_calls"])
+        InFlight.from_json(record["in_flight"]),
+        tuple(OpenCall(**call) for call in record["open_calls"]),
+        record["last_seq"],
     )
     return Restored(Tree(pid, kit.pipes, kit.scratch), conversation, restore_us)
 

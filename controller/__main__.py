@@ -109,6 +109,12 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         help="loads by load_dump that end an execution as a loop (%(default)s)",
     )
     parser.add_argument(
+        "--recovery-strikes",
+        type=_positive,
+        default=default.recovery_strikes,
+        help="losses of a process in a row, without a further savepoint, that end its execution (%(default)s)",
+    )
+    parser.add_argument(
         "--depth-limit",
         type=_positive,
         default=default.depth_limit,
@@ -140,6 +146,7 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         pids_limit=options.pids_limit,
         on_store_full=options.on_store_full,
         script_load_limit=options.script_load_limit,
+        recovery_strikes=options.recovery_strikes,
         depth_limit=options.depth_limit,
         env_name=options.env_name,
         durability=options.durability,

@@ -9,12 +9,12 @@ from controller.endings import Endings
 from controller.flow_calls.fields import fields_of
 from controller.flows import file_name_of
 from controller.live import Live
+from controller.losses import LossHandler, process_loss
 from controller.model import LogLine, Status
 from controller.ports import AgentLink, Database
 from controller.services import Services
 from controller.values import packed
 
-_MIB = 1024 * 1024
 _LOG_TEXT_LIMIT = 64 * 1024  # characters of one line; a longer one is cut, and says so
 _MESSAGE_LIMIT = 64 * 1024
 
@@ -36,14 +36,16 @@ class Attachment:
     criu_version: str
     running: bool
     branch: int
+    fresh: bool  # nothing ran in its container yet
 
 
 class Agents:
     """The controller's side of the agents' own news."""
 
-    def __init__(self, services: Services, endings: Endings) -> None:
+    def __init__(self, services: Services, endings: Endings, when_lost: LossHandler) -> None:
         self._services = services
         self._endings = endings
+        self._when_lost = when_lost
 
     async def attached(self, execution_id: str, link: AgentLink, attachment: Attachment) -> None:
         """An agent opened its stream: at first it gets its script, later it just goes on.
@@ -51,15 +53,16 @@ class Agents:
         One that has no execution any more is told to end.
         """
         live = self._services.live.get(execution_id)
-        if live is None or live.ended.is_set():
+        if live is None or live.ended.is_set() or not live.housed:
             await link.stop()
             return
         live.criu_version = attachment.criu_version
         live.detached.clear()
         live.link = link
-        if not attachment.running and not live.restoring:
+        if attachment.fresh and not live.restoring:
             await self._start_flow(live, link)
         live.attached_running = attachment.running
+        live.attached_fresh = attachment.fresh
         live.attached_branch = attachment.branch
         live.attached.set()
 
@@ -74,12 +77,22 @@ class Agents:
         return live.ended.is_set()
 
     async def exited(self, execution_id: str, how: Exit) -> None:
-        """The flow's first process ended by itself; a report of a branch that was left says nothing."""
-        live = self._services.live.get(execution_id)
-        if live is None or live.ended.is_set():
+        """The flow's first process ended by itself; a report of a branch that was left says nothing.
+
+        One that said nothing of its end was lost; an exception is an end.
+        """
+        services = self._services
+        live = services.live.get(execution_id)
+        if live is None or live.ended.is_set() or not live.housed or how.branch != live.branch:
             return
-        status, message = await self._verdict(execution_id, how)
-        await self._endings.end(live, status, message[:_MESSAGE_LIMIT], branch=how.branch)
+        container = live.container
+        if how.returned:
+            await self._endings.end(live, Status.ENDED_SUCCESS, "", branch=how.branch)
+        elif how.error:
+            await self._endings.end(live, Status.ENDED_ERROR, how.error[:_MESSAGE_LIMIT], branch=how.branch)
+        else:
+            loss = await process_loss(services.launcher, await services.execution(execution_id), how.status)
+            self._when_lost(live, container, how.branch, loss)
 
     async def append_log(self, execution_id: str, lines: Sequence[LogLine]) -> None:
         kept = [line if len(line.text) <= _LOG_TEXT_LIMIT else _cut(line) for line in lines]
@@ -89,9 +102,8 @@ class Agents:
     async def _start_flow(self, live: Live, link: AgentLink) -> None:
         services, execution_id = self._services, live.execution_id
         execution = await services.execution(execution_id)
-        unheard_of = not execution.last_call and not execution.savepoint_count
-        if execution.status is not Status.NEW and not unheard_of:
-            # Its process ended while no controller listened; the report of that follows.
+        if execution.head_savepoint_id is not None:
+            # An earlier controller died before it restored a savepoint there.
             return
         flow = await services.db(Database.flow, execution.flow_version)
         if flow is None:
@@ -101,22 +113,6 @@ class Agents:
         file_name = flow.name if flow.files else file_name_of(execution.flow_name)
         await link.start(flow, file_name, packed(fields_of(await services.execution(execution_id))))
         services.changes.notify(execution_id)
-
-    async def _verdict(self, execution_id: str, how: Exit) -> tuple[Status, str]:
-        if how.returned:
-            return Status.ENDED_SUCCESS, ""
-        if how.status < 0 and await self._services.launcher.oom_killed(execution_id):
-            execution = await self._services.execution(execution_id)
-            limit = execution.memory_limit_bytes // _MIB
-            return Status.ENDED_ERROR, (
-                f"out of memory: the container's limit is {limit} MiB; run it with a higher memory limit, or load a"
-                " savepoint from before"
-            )
-        if how.error:
-            return Status.ENDED_ERROR, how.error
-        if how.status < 0:
-            return Status.ENDED_ERROR, f"the flow's process was killed by signal {-how.status}"
-        return Status.ENDED_ERROR, f"the flow's process ended without returning: exit status {how.status}"
 
 
 def _cut(line: LogLine) -> LogLine:

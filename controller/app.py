@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from controller.adoption import Adoption
 from controller.agents import Agents
 from controller.api.agent_service import AgentService
 from controller.api.connection_service import ConnectionService
@@ -35,6 +36,7 @@ from controller.loads import Loads
 from controller.pauses import Pauses
 from controller.platform import Platform
 from controller.recovery import Recovery
+from controller.restores import Restores
 from controller.retention import Retentions
 from controller.savepoints import Savepoints
 from controller.secrets import SecretBox
@@ -60,8 +62,11 @@ class App:
         savepoints = Savepoints(services, self._retentions)
         endings = Endings(services, savepoints)
         containers = Containers(services, endings)
-        loads = Loads(services, savepoints, containers, endings)
-        self._pauses = Pauses(services, endings)
+        restores = Restores(services, savepoints, containers)
+        loads = Loads(services, savepoints, containers, endings, restores)
+        recovery = Recovery(services, savepoints, containers, endings, restores)
+        containers.when_lost(recovery.lost)
+        self._pauses = Pauses(services, endings, recovery)
         flows = Flows(services)
         executions = Executions(services, savepoints, containers, endings, flows)
         connections = Connections(services, SecretBox(services.config.secrets_key))
@@ -73,7 +78,6 @@ class App:
         forks, sessions = Forks(services, savepoints, loads), Sessions(services)
         web = Parts(services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks)
         self._platform = Platform(services, executions, flows, watching, web)
-        self._recovery = Recovery(services, savepoints, containers, endings, loads, self._pauses)
         handlers = {
             **FieldCalls(services).handlers(),
             **LifecycleCalls(services, endings, self._pauses, cancels).handlers(),
@@ -84,8 +88,10 @@ class App:
             **ConnectionCalls(connections).handlers(),
             **self._platform.handlers,
         }
+        calls = Calls(services, handlers)
+        self._adoption = Adoption(services, containers, calls, recovery)
         self._servers = Servers(
-            AgentService(services.tokens, Agents(services, endings), Calls(services, handlers), savepoints),
+            AgentService(services.tokens, Agents(services, endings, recovery.lost), calls, savepoints),
             ExecutionService(executions, self._pauses, cancels, watching, forks),
             SavepointService(executions, savepoints, loads, undos),
             FlowService(flows),
@@ -102,10 +108,10 @@ class App:
         config = self._services.config
         # Before anything that would have to be undone: it is what most often fails.
         await self._platform.listen()
-        adopted = await self._recovery.adopt()
+        adopted = await self._adoption.adopt()
         await self._tasks.recover()
         await self._servers.start(config.control_socket, config.agent_socket)
-        self._recovery.begin(adopted)
+        self._adoption.begin(adopted)
         self._platform.start()
         self._retentions.start()
         _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))

@@ -10,6 +10,7 @@ from typing import Any
 
 from controller import errors
 from controller.flow_calls.call import FLOW_ERRORS, CallFailed, FlowCall, Handler
+from controller.ids import new_id
 from controller.live import Live, OpenCall
 from controller.model import Call, CallKey, Json, Outcome
 from controller.ports import Database
@@ -54,13 +55,7 @@ class Calls:
         if request.branch != live.branch:
             return Outcome(halt=True)
         key = CallKey(execution_id, request.branch, request.seq)
-        call = live.calls.get(key)
-        if call is None:
-            work = self._services.background(
-                self._journaled(live, key, request), f"call {request.name} of {execution_id}"
-            )
-            call = live.calls[key] = OpenCall(request.name, work)
-            work.add_done_callback(lambda _: live.calls.pop(key, None))
+        call = live.calls.get(key) or self._begin(live, self._call(live, key, request))
         try:
             return await asyncio.shield(call.task)
         except asyncio.CancelledError:
@@ -68,25 +63,42 @@ class Calls:
                 raise
             return Outcome(halt=True, end=live.ended.is_set())
 
-    async def _journaled(self, live: Live, key: CallKey, request: CallRequest) -> Outcome:
-        services = self._services
-        call = Call(
+    async def carry_on(self, live: Live) -> None:
+        """The open calls of one whose agent is not there to ask for them."""
+        for call in await self._services.db(Database.open_calls, live.execution_id, live.branch):
+            if call.key not in live.calls:
+                self._begin(live, call)
+
+    def _begin(self, live: Live, call: Call) -> OpenCall:
+        work = self._services.background(self._journaled(live, call), f"call {call.name} of {live.execution_id}")
+        begun = live.calls[call.key] = OpenCall(call.name, work)
+        work.add_done_callback(lambda _: live.calls.pop(call.key, None))
+        return begun
+
+    def _call(self, live: Live, key: CallKey, request: CallRequest) -> Call:
+        idempotency_key = f"{key.execution_id}-{key.branch}-{key.seq}"
+        return Call(
             key,
             request.name,
             request.args,
             request.file,
             request.line,
             request.function,
-            services.clock.now(),
-            f"{key.execution_id}-{key.branch}-{key.seq}",
+            self._services.clock.now(),
+            # A flow that took another way after a recovery may give the number to another call.
+            f"{idempotency_key}-{new_id()}" if live.recovered else idempotency_key,
             request.redo_of_savepoint_id,
         )
-        new, recorded = await services.db(Database.begin_call, call)
-        if not new and recorded is not None:
-            return recorded
-        services.changes.notify(key.execution_id)
-        outcome = await self._carried_out(live, call)
-        await services.db(Database.complete_call, key, outcome)
+
+    async def _journaled(self, live: Live, call: Call) -> Outcome:
+        """What was recorded of a call that is repeated holds: its time, its idempotency key, its outcome."""
+        services = self._services
+        begun = await services.db(Database.begin_call, call, recovered=live.recovered)
+        if begun.outcome is not None:
+            return begun.outcome
+        services.changes.notify(live.execution_id)
+        outcome = await self._carried_out(live, begun.call)
+        await services.db(Database.complete_call, call.key, outcome)
         return outcome
 
     async def _carried_out(self, live: Live, call: Call) -> Outcome:

@@ -55,7 +55,7 @@ class Children:
         return execution
 
     async def wait(
-        self, execution_ids: Collection[str], return_when: ReturnWhen, timeout_s: float | None
+        self, execution_ids: Collection[str], return_when: ReturnWhen, limit: asyncio.Timeout
     ) -> Sequence[Execution]:
         """All of them as they stand when the wait is over, in the order given. Raises TimeoutError, NotFound.
 
@@ -63,7 +63,7 @@ class Children:
         with FailedPrecondition.
         """
         with self._services.changes.watch(*execution_ids) as changed:
-            async with asyncio.timeout(timeout_s):
+            async with limit:
                 while True:
                     changed.clear()
                     found = await self._found(execution_ids)

@@ -35,6 +35,10 @@ class Config:
     env_name: str = "default"
     # "host": savepoints survive a power cut (fsync on each). "process": they survive everything but that.
     durability: Literal["host", "process"] = "process"
+    # A process that is lost so often in a row, without a further savepoint, ends its execution.
+    recovery_strikes: int = 3
+    # How long a recovery waits after the first such loss, the second... The last stands for all that follow.
+    recovery_backoff_s: tuple[float, ...] = (0.0, 1.0, 5.0)
     # host:port of the web page and the webhooks; empty: no HTTP.
     http_listen: str = ""
     # Names under which browsers may know the page, besides addresses, localhost and the name in http_listen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 from collections.abc import Awaitable
@@ -12,21 +13,31 @@ from typing import Literal, TypeVar
 from controller.endings import Endings
 from controller.errors import FlowsnapError, Internal, Unavailable
 from controller.live import ATTACH_LIMIT_S, Live
+from controller.losses import LossHandler, container_loss
 from controller.model import Execution, Status
-from controller.ports import ContainerSpec
+from controller.ports import ContainerEnd, ContainerSpec
 from controller.services import Services
 
 T = TypeVar("T")
 
 Mode = Literal["start", "restore"]
 
+_ENGINE_RETRY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
 
 class Containers:
-    """Starts containers; Endings lets them go."""
+    """Starts containers and watches over them; Endings lets them go."""
 
     def __init__(self, services: Services, endings: Endings) -> None:
         self._services = services
         self._endings = endings
+        self._when_lost: LossHandler | None = None
+
+    def when_lost(self, handler: LossHandler) -> None:
+        """Who is told of containers that end by themselves. To be said before the first is watched."""
+        self._when_lost = handler
 
     async def start(self, execution: Execution, mode: Mode, branch: int) -> None:
         """A container whose agent starts the script, or waits for a savepoint to restore.
@@ -46,12 +57,21 @@ class Containers:
 
     def begin(self, live: Live, execution: Execution) -> None:
         """Start the script in the background; a start that fails ends the execution with the words."""
+        live.house(restoring=False)
         live.starting = self._services.background(self._begin(live, execution), f"starting {execution.id}")
 
     def watch(self, live: Live) -> None:
+        """Tell of the loss when its container ends without a word."""
         live.watching = self._services.background(
-            self._endings.watch_container(live), f"watching the container of {live.execution_id}"
+            self._watch(live, live.container), f"watching the container of {live.execution_id}"
         )
+
+    async def let_go(self, live: Live) -> None:
+        """Remove its container, if there is one, and what is left in its folder. Raises Unavailable."""
+        live.unhouse()
+        await self._services.launcher.remove(live.execution_id)
+        folder = self._services.agent_dir(live.execution_id)
+        await self._services.in_file(shutil.rmtree, folder, ignore_errors=True)
 
     async def unless_it_ends(self, live: Live, work: Awaitable[T]) -> T:
         """The result of work that needs the container. Raises Internal when that ends meanwhile."""
@@ -68,6 +88,25 @@ class Containers:
             for task in (working, watching):
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)
+
+    async def _watch(self, live: Live, container: int) -> None:
+        end = await self._end(live.execution_id)
+        if live.ended.is_set() or live.container != container:
+            return
+        execution = await self._services.execution(live.execution_id)
+        loss = await container_loss(self._services.launcher, execution, end)
+        if live.link is not None:
+            live.link.close()
+        if self._when_lost is not None:
+            self._when_lost(live, container, live.branch, loss)
+
+    async def _end(self, execution_id: str) -> ContainerEnd:
+        while True:
+            try:
+                return await self._services.launcher.wait_end(execution_id)
+            except Exception as error:  # noqa: BLE001  the engine may be restarting: containers outlive it
+                _log.warning("execution %s: watching its container: %s; trying again", execution_id, error)
+                await asyncio.sleep(_ENGINE_RETRY_S)
 
     async def _begin(self, live: Live, execution: Execution) -> None:
         try:

@@ -6,22 +6,20 @@ import asyncio
 import logging
 import shutil
 
-from controller.errors import FlowsnapError
 from controller.live import Live
 from controller.model import Status
-from controller.ports import ContainerEnd, Database
+from controller.ports import Database
 from controller.savepoints import Savepoints
 from controller.services import NOT_ENDED, Services
 
 # How long an agent may take to kill its tree and hand over the last log lines before its container is removed.
 AGENT_FAREWELL_S = 2.0
-_ENGINE_RETRY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Endings:
-    """Ends executions, whoever asks: the flow, an operator, a container that died."""
+    """Ends executions, whoever asks: the flow, an operator, a fault that recovery gave up on."""
 
     def __init__(self, services: Services, savepoints: Savepoints) -> None:
         self._services = services
@@ -57,31 +55,6 @@ class Endings:
             self._clean_up(live), f"removing the container of {live.execution_id}"
         )
 
-    async def watch_container(self, live: Live) -> None:
-        """End the execution when its container ends without a word."""
-        end = await self._container_end(live.execution_id)
-        if live.ended.is_set():
-            return
-        await self.end(live, Status.ENDED_ERROR, await self._container_words(end))
-
-    async def _container_end(self, execution_id: str) -> ContainerEnd:
-        while True:
-            try:
-                return await self._services.launcher.wait_end(execution_id)
-            except Exception as error:  # noqa: BLE001  the engine may be restarting: containers outlive it
-                _log.warning("execution %s: watching its container: %s; trying again", execution_id, error)
-                await asyncio.sleep(_ENGINE_RETRY_S)
-
-    async def _container_words(self, end: ContainerEnd) -> str:
-        if end.oom_killed:
-            return "out of memory: its container was killed at its limit; run it with a higher memory limit"
-        try:
-            tail = (await self._services.launcher.tail(end.execution_id)).strip()
-        except FlowsnapError as error:
-            tail = str(error)
-        words = f"its container ended: exit status {end.exit_status}; load a savepoint to go on from there"
-        return f"{words}\nThe last lines of its agent:\n{tail}" if tail else words
-
     async def _clean_up(self, live: Live) -> None:
         services, execution_id = self._services, live.execution_id
         try:
@@ -94,8 +67,7 @@ class Endings:
                         await live.detached.wait()
                 except TimeoutError:
                     _log.info("execution %s: its agent did not end by itself; removing its container", execution_id)
-            if live.watching is not None:
-                live.watching.cancel()
+            live.unhouse()
             await services.launcher.remove(execution_id)
             # Commits read the spool folder; they end soon, because one that waits for room sees the end.
             await asyncio.gather(*live.commits.values(), return_exceptions=True)

@@ -183,7 +183,7 @@ class Forks:
             if present is None or present.status is not Status.NEW or services.live.get(execution.id) is not None:
                 return
             try:
-                await self._loads.bring_back(present)
+                await self._loads.begin_fork(present)
             except FlowsnapError as error:
                 words = f"it could not be restored from its savepoint: {error}"
                 await services.db(Database.set_status, execution.id, NOT_ENDED, Status.ENDED_ERROR, words)

@@ -28,10 +28,12 @@ class OpenCall:
 
 @dataclass(eq=False, slots=True)
 class Live:
-    """One execution from the start of its container until that is gone."""
+    """One execution that has not ended. Between two containers it has none: its calls go on, its link is None."""
 
     execution_id: str
     branch: int
+    # Counts its containers up; odd: it has, or is getting, one. A report of an earlier one says nothing.
+    container: int = 0
     # The tree comes from a savepoint: its agent waits for a restore instead of a script.
     restoring: bool = False
     link: AgentLink | None = None
@@ -39,6 +41,7 @@ class Live:
     # What its agent said when it attached: whether it has a tree, and of which branch.
     attached_running: bool = False
     attached_branch: int = 0
+    attached_fresh: bool = False
     attached: asyncio.Event = field(default_factory=asyncio.Event)
     detached: asyncio.Event = field(default_factory=asyncio.Event)
     # Recorded as ended: the container is going.
@@ -60,6 +63,36 @@ class Live:
     cleaning: asyncio.Task[None] | None = None
     restore_us: int = 0
     told_store_full: bool = False
+    # It was recovered on this branch: the journal may have calls that the flow makes again.
+    recovered: bool = False
+    # Calls that are called off now will be carried on: they keep their places in queues.
+    recovering: bool = False
+
+    @property
+    def housed(self) -> bool:
+        """It has a container, or is getting one."""
+        return self.container % 2 == 1
+
+    def house(self, *, restoring: bool) -> None:
+        """It is about to get a container."""
+        self.unhouse()
+        self.container += 1
+        self.restoring = restoring
+
+    def unhouse(self) -> None:
+        """Its container is gone, or as good as gone."""
+        if not self.housed:
+            return
+        self.container += 1
+        self.restoring = False
+        self.attached.clear()
+        self.detached.clear()
+        link, self.link = self.link, None
+        if link is not None:
+            link.close()
+        watching, self.watching = self.watching, None
+        if watching is not None:
+            watching.cancel()
 
     def cancel_calls(self) -> None:
         """Stop carrying out the open calls, except the one that asks for it."""
@@ -75,6 +108,8 @@ class Live:
 
     async def agent(self, limit_s: float = REATTACH_LIMIT_S) -> AgentLink:
         """The link to its agent, once there is one. Raises Unavailable."""
+        if not self.housed:
+            raise Unavailable(f"execution {self.execution_id}: it has no container at this moment; try again")
         try:
             async with asyncio.timeout(limit_s):
                 await self.attached.wait()
@@ -102,9 +137,12 @@ class LiveTable:
             lock = self._locks[execution_id] = asyncio.Lock()
         return lock
 
-    def add(self, execution: Execution, *, restoring: bool = False) -> Live:
+    def add(self, execution: Execution) -> Live:
         live = self._live[execution.id] = Live(
-            execution.id, execution.branch, restoring, head_savepoint_id=execution.head_savepoint_id
+            execution.id,
+            execution.branch,
+            head_savepoint_id=execution.head_savepoint_id,
+            recovered=execution.recovery_count > 0,
         )
         return live
 

@@ -13,15 +13,16 @@ from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import FailedPrecondition, FlowsnapError
 from controller.ids import new_id
-from controller.live import ATTACH_LIMIT_S, Live
-from controller.model import Execution, Load, Savepoint, SavepointKind, Status
+from controller.live import Live
+from controller.model import NULL, Execution, Json, Load, Savepoint, SavepointKind, Status
 from controller.ports import CommandResult, Database
+from controller.restores import Restores
 from controller.savepoints import Savepoints, Selector
 from controller.services import Services
 from controller.thinning import DUMP_CALLS
 from controller.values import packed
 
-By = Literal["operator", "script", "undo", "recovery", "fork"]
+By = Literal["operator", "script", "undo", "fork"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,11 +54,19 @@ class LoadResult:
 class Loads:
     """Carries out loads, one at a time per execution. A load that fails leaves the execution as it was."""
 
-    def __init__(self, services: Services, savepoints: Savepoints, containers: Containers, endings: Endings) -> None:
+    def __init__(
+        self,
+        services: Services,
+        savepoints: Savepoints,
+        containers: Containers,
+        endings: Endings,
+        restores: Restores,
+    ) -> None:
         self._services = services
         self._savepoints = savepoints
         self._containers = containers
         self._endings = endings
+        self._restores = restores
 
     async def load(self, execution_id: str, request: Request) -> LoadResult:
         """Goes on when the caller goes away.
@@ -92,8 +101,9 @@ class Loads:
             if live.cleaning is not None:
                 await asyncio.gather(live.cleaning, return_exceptions=True)
             live = None
-        if live is None:
-            before_id, restored = None, await self._in_new_container(execution, savepoint, request)
+        if live is None or not live.housed:
+            restored = await self._in_new_container(live, execution, savepoint, request)
+            before_id = None if execution.status.ended else execution.head_savepoint_id
         else:
             before_id, restored = await self._beside(live, execution, savepoint, request)
         total_us = _since_us(began)
@@ -144,67 +154,52 @@ class Loads:
         live.restore_us = restored.restore_us
         return saved.savepoint_id, restored
 
-    async def _in_new_container(self, execution: Execution, savepoint: Savepoint, request: Request) -> CommandResult:
-        """Restore an execution that has no container. Its record stays as it is until that succeeded."""
+    async def _in_new_container(
+        self, living: Live | None, execution: Execution, savepoint: Savepoint, request: Request
+    ) -> CommandResult:
+        """Restore an execution that has no container. Its record stays as it is until that succeeded.
+
+        living: one that has not ended. What it waits for goes on until then, too.
+        """
         services = self._services
-        live = services.live.add(execution, restoring=True)
-        image_dir = f"restore-{new_id()}"
-        folder = services.spool(execution.id) / image_dir
+        live = living or services.live.add(execution)
+        live.loading = asyncio.get_running_loop().create_future()
+        before_id = None if living is None else execution.head_savepoint_id
+        record = self._restored(execution, savepoint, request)
         try:
-            await services.launcher.remove(execution.id)
-            await self._containers.start(execution, "restore", execution.branch + 1)
-            _, link = await asyncio.gather(
-                self._savepoints.materialise(savepoint, folder),
-                self._containers.unless_it_ends(live, live.agent(ATTACH_LIMIT_S)),
+            restored = await self._restores.in_new_container(
+                live, execution, savepoint, execution.branch + 1, record, recovery=False
             )
-            live.loading = asyncio.get_running_loop().create_future()
-            restoring = link.restore(
-                image_dir, savepoint.id, execution.branch + 1, self._restored(execution, savepoint, request)
-            )
-            restored = await self._containers.unless_it_ends(live, restoring)
-            await self._begin_branch(live, execution, savepoint, request, None)
+            await self._begin_branch(live, execution, savepoint, request, before_id)
         except BaseException as error:
-            self._endings.release(live)
+            if living is None:
+                self._endings.release(live)
+            elif live.housed and not live.ended.is_set():
+                services.background(self._containers.let_go(live), f"removing the container of {execution.id}")
             self._loading_over(live)
             if live.cleaning is not None:
                 await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
             await services.tell(execution.id, f"--- loading savepoint {savepoint.number} failed: {error} ---")
             raise
-        live.restoring = False
-        live.restore_us = restored.restore_us
         self._loading_over(live)
         self._containers.watch(live)
-        services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
         return restored
 
-    async def bring_back(self, execution: Execution) -> None:
-        """Restore the newest savepoint in a new container, on the same branch: no load. Holding the lock."""
+    async def begin_fork(self, execution: Execution) -> None:
+        """Bring a fork that was just recorded to life. Holding the lock. Raises what Restores.in_new_container does."""
         services = self._services
         savepoint = await self._savepoints.get(execution.id, execution.head_savepoint_id or "")
-        live = services.live.add(execution, restoring=True)
-        image_dir = f"restore-{new_id()}"
-        folder = services.spool(execution.id) / image_dir
+        live = services.live.add(execution)
+        await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
+        record = await restored_record(services, execution)
         try:
-            await services.launcher.remove(execution.id)
-            await self._containers.start(execution, "restore", execution.branch)
-            _, link = await asyncio.gather(
-                self._savepoints.materialise(savepoint, folder),
-                self._containers.unless_it_ends(live, live.agent(ATTACH_LIMIT_S)),
-            )
-            await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
-            restored = self._restored(execution, savepoint, Request("fork", Selector(savepoint.id, "id")))
-            result = await self._containers.unless_it_ends(
-                live, link.restore(image_dir, savepoint.id, execution.branch, restored)
-            )
+            await self._restores.in_new_container(live, execution, savepoint, live.branch, record, recovery=False)
         except BaseException:
             self._endings.release(live)
             if live.cleaning is not None:
                 await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
             raise
-        live.restoring = False
-        live.restore_us = result.restore_us
         self._containers.watch(live)
-        services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
 
     async def _begin_branch(
         self, live: Live, execution: Execution, savepoint: Savepoint, request: Request, before_id: str | None
@@ -235,6 +230,7 @@ class Loads:
             raise
         live.branch = load.branch_to
         live.head_savepoint_id = savepoint.id
+        live.recovered = False
         live.output = None
         live.output_before.clear()
         # The restored tree's calls have waited for this; what follows need not hold them up.
@@ -263,19 +259,8 @@ class Loads:
             live.loading.set_result(None)
             live.loading = None
 
-    def _restored(self, execution: Execution, savepoint: Savepoint, request: Request) -> bytes:
-        origin = execution.forked_from
-        forked = {} if origin is None else {"fork": execution.id, "forked_from": asdict(origin)}
-        return packed(
-            {
-                "times": execution.load_count + 1,
-                "savepoint": savepoint.number,
-                "savepoint_id": savepoint.id,
-                "name": savepoint.name,
-                "why": request.by,
-                **forked,
-            }
-        )
+    def _restored(self, execution: Execution, savepoint: Savepoint, request: Request) -> Json:
+        return _record(execution, execution.load_count + 1, savepoint, request.by)
 
     async def _left_behind(self, execution: Execution, savepoint: Savepoint) -> int:
         """How many savepoints on the way to the present are not on the way to this one."""
@@ -290,6 +275,31 @@ class Loads:
 
         kept = set(way(savepoint.id))
         return sum(passed not in kept for passed in way(execution.head_savepoint_id))
+
+
+async def restored_record(services: Services, execution: Execution) -> Json:
+    """What this.restored shows on the execution's present branch: a recovery changes nothing of it."""
+    loads = await services.db(Database.loads, execution.id)
+    load = next((load for load in reversed(loads) if load.branch_to == execution.branch), None)
+    if load is not None and (savepoint := await services.db(Database.savepoint, load.savepoint_id)) is not None:
+        return _record(execution, execution.load_count, savepoint, load.by)
+    savepoints = [] if execution.forked_from is None else await services.db(Database.savepoints, execution.id)
+    return _record(execution, 1, savepoints[0], "fork") if savepoints else NULL
+
+
+def _record(execution: Execution, times: int, savepoint: Savepoint, by: str) -> Json:
+    origin = execution.forked_from
+    forked = {} if origin is None else {"fork": execution.id, "forked_from": asdict(origin)}
+    return packed(
+        {
+            "times": times,
+            "savepoint": savepoint.number,
+            "savepoint_id": savepoint.id,
+            "name": savepoint.name,
+            "why": by,
+            **forked,
+        }
+    )
 
 
 def _since_us(began_ns: int) -> int:

@@ -13,7 +13,7 @@ from controller.flow_calls.call import CallFailed, FlowCall
 from controller.model import Lock, Status
 from controller.ports import Database
 from controller.services import Services
-from controller.waits import waiting
+from controller.waits import time_limit, waiting
 
 
 class Locks:
@@ -32,14 +32,12 @@ class Locks:
             request = await services.db(Database.request_lock, name, key)
             if request.granted:
                 return
-            waited_s = (services.clock.now() - request.since).total_seconds()
             try:
-                async with waiting(services, call, Status.WAITING_LOCK):
-                    async with asyncio.timeout(None if timeout_s is None else max(0.0, timeout_s - waited_s)):
-                        while not request.granted:
-                            await changed.wait()
-                            changed.clear()
-                            request = await services.db(Database.request_lock, name, key)
+                async with waiting(services, call, Status.WAITING_LOCK), time_limit(services, call, timeout_s):
+                    while not request.granted:
+                        await changed.wait()
+                        changed.clear()
+                        request = await services.db(Database.request_lock, name, key)
             except TimeoutError as error:
                 if await services.db(Database.withdraw_lock, name, key):
                     return
@@ -48,8 +46,8 @@ class Locks:
                     f"{name!r} is locked by execution {request.holder} and was not released within {timeout_s:g} s",
                 ) from error
             except asyncio.CancelledError:
-                # A controller that ends keeps the place in the queue for the next one.
-                if not services.changes.closed:
+                # A controller that ends keeps the place in the queue for the next one, and so does a recovery.
+                if not services.changes.closed and not call.live.recovering:
                     services.background(self._call_off(call, name), f"leaving the queue of lock {name!r}")
                 raise
 

@@ -15,7 +15,7 @@ from controller.model import Filter, Json, Message, Status
 from controller.ports import Database
 from controller.services import Services
 from controller.values import checked_json, packed, parsed
-from controller.waits import waiting
+from controller.waits import time_limit, waiting
 
 PAGE = 100
 _ANSWERED_BY_CHARACTERS = 200
@@ -52,28 +52,21 @@ class Messages:
     async def wait(self, call: FlowCall, message_id: str, timeout_s: float | None) -> None:
         """Until it is answered. Raises CallFailed when that takes longer, NotFound when it is, or gets, deleted.
 
-        A wait that goes on after a restart of the controller keeps its end.
+        A wait that goes on after a restart of the controller, or of the flow, keeps its end.
         """
-        services, key = self._services, call.call.key
+        services = self._services
         with services.changes.watch(_topic(message_id)) as changed:
             if (await self.get(message_id)).answered_at is not None:
                 return
-            since = await services.db(Database.begin_wait, "message", message_id, key)
-            waited_s = (services.clock.now() - since).total_seconds()
             try:
-                async with waiting(services, call, Status.WAITING_MESSAGE):
-                    async with asyncio.timeout(None if timeout_s is None else max(0.0, timeout_s - waited_s)):
-                        while (await self.get(message_id)).answered_at is None:
-                            await changed.wait()
-                            changed.clear()
+                async with waiting(services, call, Status.WAITING_MESSAGE), time_limit(services, call, timeout_s):
+                    while (await self.get(message_id)).answered_at is None:
+                        await changed.wait()
+                        changed.clear()
             except TimeoutError as error:
                 raise CallFailed(
                     "MessageResponseTimeoutError", f"nobody answered message {message_id} within {timeout_s:g} s"
                 ) from error
-            finally:
-                # A controller that ends leaves the wait to the next one.
-                if not services.changes.closed:
-                    services.background(self._end_wait(call, message_id), f"end of the wait for message {message_id}")
 
     async def get(self, message_id: str) -> Message:
         """Raises NotFound."""
@@ -110,9 +103,6 @@ class Messages:
         if not await self._services.db(Database.delete_message, message_id):
             raise _missing(message_id)
         self._services.changes.notify(_topic(message_id))
-
-    async def _end_wait(self, call: FlowCall, message_id: str) -> None:
-        await self._services.db(Database.end_wait, "message", message_id, call.call.key)
 
 
 def _missing(message_id: str) -> NotFound:

@@ -128,6 +128,10 @@ class Execution:
     last_line: int = 0
     load_count: int = 0
     script_load_count: int = 0  # loads asked for by load_dump, against the platform-wide limit
+    recovery_count: int = 0
+    strikes: int = 0  # how often its process was lost in a row with the same newest savepoint
+    strike_savepoint_id: str | None = None
+    parked: bool = False  # it waits without a container
     type: ExecutionType = ExecutionType.FLOW
     parent_id: str | None = None  # the execution that started it
     depth: int = 0  # how many executions stand above it
@@ -178,6 +182,7 @@ class Savepoint:
     frozen_us: int
     dump_us: int
     script_loads: int = 0  # how often load_dump went back to it
+    last_seq: int = 0  # of the newest call that the flow had made then
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +350,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What the journal has of a call that was asked for. outcome: None while it is open."""
+
+    call: Call
+    new: bool
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """One load of a savepoint, with what undo needs to take it back."""
 
@@ -423,11 +437,10 @@ class Lock:
 
 @dataclass(frozen=True, slots=True)
 class LockRequest:
-    """What became of a request: granted, or another holds the lock, and since is when this wait began."""
+    """What became of a request: granted, or another holds the lock."""
 
     granted: bool
     holder: str
-    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from controller.errors import FailedPrecondition, FlowsnapError
 from controller.live import Live
 from controller.model import Execution, ExecutionType, SavepointKind, Status
 from controller.ports import Database
+from controller.recovery import Recovery
 from controller.services import NOT_ENDED, Services
 
 # A last savepoint before a cancel is worth that much waiting.
@@ -22,9 +23,10 @@ _log = logging.getLogger(__name__)
 class Pauses:
     """Freezes and thaws process trees, and cancels executions, each with a savepoint first."""
 
-    def __init__(self, services: Services, endings: Endings) -> None:
+    def __init__(self, services: Services, endings: Endings, recovery: Recovery) -> None:
         self._services = services
         self._endings = endings
+        self._recovery = recovery
 
     async def pause(self, execution_id: str, *, branch: int | None = None) -> Execution:
         """Take a savepoint and leave the tree frozen. Raises FailedPrecondition unless it runs or waits.
@@ -52,8 +54,9 @@ class Pauses:
             left = branch is not None and branch != live.branch
             if execution.status not in _PAUSABLE or left:
                 raise FailedPrecondition(f"execution {execution.name!r} is {execution.status}: it can't be paused now")
-            link = await live.agent()
-            await link.savepoint(SavepointKind.PAUSE, leave_frozen=True)
+            if live.housed:
+                link = await live.agent()
+                await link.savepoint(SavepointKind.PAUSE, leave_frozen=True)
             await services.db(Database.set_status, execution_id, _PAUSABLE, Status.PAUSED)
             services.changes.notify(execution_id)
             return await services.execution(execution_id)
@@ -64,12 +67,14 @@ class Pauses:
             execution, live = await self._running(execution_id)
             if execution.status is not Status.PAUSED:
                 raise FailedPrecondition(f"execution {execution.name!r} is {execution.status}, not PAUSED")
-            link = await live.agent()
             # Before the thaw: whatever the tree does next finds the status that belongs to it.
             status = live.waiting or Status.RUNNING
             await services.db(Database.set_status, execution_id, (Status.PAUSED,), status)
             try:
-                await link.thaw()
+                if live.housed:
+                    await (await live.agent()).thaw()
+                else:
+                    await self._recovery.bring_back_locked(live, "--- goes on {} ---")
             except FlowsnapError:
                 await services.db(Database.set_status, execution_id, (status,), Status.PAUSED)
                 raise
@@ -79,7 +84,7 @@ class Pauses:
     async def _cancel(self, execution_id: str, reason: str) -> Execution:
         async with self._services.live.lock(execution_id):
             execution, live = await self._running(execution_id)
-            if execution.status is not Status.NEW:
+            if execution.status is not Status.NEW and live.housed:
                 await self._save(live)
             await self._endings.end_locked(live, Status.ENDED_CANCELLED, reason or "cancelled")
             return await self._services.execution(execution_id)

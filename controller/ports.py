@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from controller.model import (
+    Begun,
     BranchOrigin,
     Call,
     CallKey,
@@ -124,6 +125,14 @@ class Database(Protocol):
 
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None: ...
 
+    def count_strike(self, execution_id: str) -> int:
+        """Its process was lost: how often in a row since its newest savepoint."""
+
+    def begin_recovery(self, execution_id: str, savepoint_id: str | None) -> Execution:
+        """It goes on from there on its branch, None: from its beginning."""
+
+    def set_parked(self, execution_id: str, *, parked: bool) -> None: ...
+
     def delete_execution(self, execution_id: str) -> None:
         """With its savepoints, calls, loads, log and ended tasks."""
 
@@ -170,11 +179,18 @@ class Database(Protocol):
 
     def delete_retention(self, scope: KeepScope, subject: str) -> bool: ...
 
-    def begin_call(self, call: Call) -> tuple[bool, Outcome | None]:
-        """Record an open call. (True, None): new. (False, outcome): repeated, outcome None while it is still open.
+    def begin_call(self, call: Call, *, recovered: bool = False) -> Begun:
+        """Record an open call, or answer a repeated one as it was recorded; the outcome is None while it is open.
 
-        Sets the execution's last_call, last_file and last_line too.
+        Sets the execution's last_call, last_file and last_line too. recovered: the first of the lost calls that
+        equals this one becomes it.
         """
+
+    def open_calls(self, execution_id: str, branch: int) -> Sequence[Call]:
+        """Of a branch, in the flow's order."""
+
+    def lose_calls(self, execution_id: str, branch: int, last_seq: int) -> None:
+        """Take those after last_seq out of the flow's count; it is about to make them again, or others."""
 
     def complete_call(self, key: CallKey, outcome: Outcome) -> bool:
         """Record the outcome of an open call; False when it was completed or abandoned before."""
@@ -247,11 +263,6 @@ class Database(Protocol):
 
     def release_lock(self, name: str, holder: str, *, to: str = "", handed_by: str = "") -> str | None:
         """Take the lock from its holder; answers who has it now. None: the holder is another by now."""
-
-    def begin_wait(self, kind: Literal["lock", "message"], subject: str, key: CallKey) -> datetime:
-        """When the execution's wait for it began; a wait that goes on after a restart began before."""
-
-    def end_wait(self, kind: Literal["lock", "message"], subject: str, key: CallKey) -> None: ...
 
     def add_message(self, message: Message) -> Message:
         """Record it, or answer the one that the same call recorded before."""
@@ -482,10 +493,16 @@ class AgentLink(Protocol):
 
     async def thaw(self) -> None: ...
 
-    async def restore(self, image_dir: str, savepoint_id: str, branch: int, restored: Json) -> CommandResult: ...
+    async def restore(
+        self, image_dir: str, savepoint_id: str, branch: int, restored: Json, *, recovery: bool = False
+    ) -> CommandResult:
+        """recovery: the savepoint is of this very branch, and its open calls are still the same."""
 
     async def stop(self) -> None:
         """Ask the agent to kill the tree and end; does not wait."""
+
+    def close(self) -> None:
+        """Its container is gone: whoever waits for a report hears of it."""
 
 
 class ConnectorInput(Protocol):

@@ -1,32 +1,43 @@
-"""Recovery: what a controller that starts does with the executions that an earlier one left running."""
+"""Recovery: an execution whose process tree was lost goes on from its newest savepoint, on the same branch.
+
+It is no load: no branch begins, nothing is counted against the script, and calls that had completed keep their results.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from controller.containers import Containers
 from controller.endings import Endings
-from controller.errors import FlowsnapError, Unavailable
-from controller.live import REATTACH_LIMIT_S, Live
-from controller.loads import Loads, Request
-from controller.model import Execution, ExecutionType, Status
-from controller.pauses import Pauses
+from controller.errors import DataLoss, FlowsnapError, ResourceExhausted, Unavailable
+from controller.live import Live
+from controller.loads import restored_record
+from controller.losses import Loss
+from controller.model import Execution, Savepoint, Status
 from controller.ports import Database
-from controller.savepoints import Savepoints, Selector
-from controller.services import NOT_ENDED, Services
+from controller.restores import Restores
+from controller.savepoints import Savepoints
+from controller.services import Services
 
-_ENGINE_RETRY_S = 5.0
-_PAGE = 1000
+# What comes of an engine that is away or a disk that is full passes.
+_PASSING = (Unavailable, ResourceExhausted)
+_RETRY_S = 5.0
 _RESTORES_AT_ONCE = 4
+# A call that waits for nothing outside is done in a moment; so long is it left to that.
+_CALL_LIMIT_S = 2.0
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Recovery:
-    """Finds agents that still run, restores the executions of those that don't, and sweeps what ended ones left."""
+    """Brings back what was lost, within limits, and what had given its container back."""
 
     def __init__(
         self,
@@ -34,109 +45,163 @@ class Recovery:
         savepoints: Savepoints,
         containers: Containers,
         endings: Endings,
-        loads: Loads,
-        pauses: Pauses,
+        restores: Restores,
     ) -> None:
         self._services = services
         self._savepoints = savepoints
         self._containers = containers
         self._endings = endings
-        self._loads = loads
-        self._pauses = pauses
+        self._restores = restores
         self._turn = asyncio.Semaphore(_RESTORES_AT_ONCE)
 
-    async def adopt(self) -> Sequence[Live]:
-        """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach."""
-        adopted: list[Live] = []
-        last = ""
-        while True:
-            page = await self._services.db(Database.list_executions, NOT_ENDED, "", _PAGE, last)
-            adopted.extend(
-                self._services.live.add(execution)
-                for execution in page
-                if execution.type is not ExecutionType.TASK and not execution.held
-            )
-            if len(page) < _PAGE:
-                return adopted
-            last = page[-1].id
+    def lost(self, live: Live, container: int, branch: int, loss: Loss) -> None:
+        """Its process tree in that container, on that branch, is gone: see to it in the background."""
+        self._services.background(self._recover(live, container, branch, loss), f"recovery of {live.execution_id}")
 
-    def begin(self, adopted: Sequence[Live]) -> None:
-        """See to each of them, and to what ended ones left, in the background."""
-        for live in adopted:
-            self._services.background(self._recover(live), f"recovery of {live.execution_id}")
-        self._services.background(self._sweep({live.execution_id for live in adopted}), "sweep of ended containers")
+    async def bring_back_locked(self, live: Live, mark: str) -> None:
+        """Holding the lock: a new container with the newest savepoint that can be restored. mark: said in its log.
 
-    async def _recover(self, live: Live) -> None:
-        if await self._came_back(live):
-            self._containers.watch(live)
-            # A load that the earlier controller had begun left the tree frozen.
-            execution = await self._services.execution(live.execution_id)
-            if live.link is not None and live.attached_running and execution.status is not Status.PAUSED:
-                await live.link.thaw()
+        Raises what Restores.in_new_container raises; it has no container then.
+        """
+        services = self._services
+        execution = await services.execution(live.execution_id)
+        damaged: DataLoss | None = None
+        async for savepoint in self._candidates(execution):
+            try:
+                await self._go_on_from(live, execution, savepoint)
+            except DataLoss as error:
+                damaged = error
+                await services.tell(live.execution_id, f"--- {error}; going on from the savepoint before ---")
+                continue
+            place = f" (line {savepoint.line}, {savepoint.call})" if savepoint.call else ""
+            await services.tell(live.execution_id, mark.format(f"from savepoint {savepoint.number}{place}"))
             return
+        if damaged is not None:
+            raise DataLoss(f"none of its savepoints can be restored; the oldest: {damaged}")
+        await self._start_anew(live, execution)
+        await services.tell(live.execution_id, mark.format("from its beginning"))
+
+    async def _recover(self, live: Live, container: int, branch: int, loss: Loss) -> None:
+        present = container
+        while True:
+            paused_s = await self._at(live, present, partial(self._clear, live, branch, loss))
+            if paused_s is None:
+                return
+            present = live.container
+            await asyncio.sleep(paused_s)
+            failed = await self._at(live, present, partial(self._try, live, loss))
+            if failed is None:
+                return
+            loss, present = failed, live.container
+
+    async def _at(self, live: Live, container: int, step: Callable[[], Awaitable[T | None]]) -> T | None:
+        """Take the step when its turn comes, again and again while what hinders it passes.
+
+        None: the step said so, or the execution ended, or somebody else saw to it, meanwhile.
+        """
         while True:
             try:
                 async with self._turn, self._services.live.lock(live.execution_id):
-                    execution = await self._services.execution(live.execution_id)
-                    if execution.status.ended:
-                        return
-                    await self._bring_back(live, execution)
-            except Unavailable as error:
+                    if live.ended.is_set() or live.container != container:
+                        return None
+                    return await step()
+            except _PASSING as error:
+                container = live.container
                 _log.warning("execution %s can't be recovered yet: %s", live.execution_id, error)
-                await asyncio.sleep(_ENGINE_RETRY_S)
-            else:
-                break
+            await asyncio.sleep(_RETRY_S)
+
+    async def _clear(self, live: Live, branch: int, loss: Loss) -> float | None:
+        """What is left of the lost tree goes, its last dumps into the store. Answers how long to wait, in seconds.
+
+        None: there is nothing to bring back, or it has ended.
+        """
+        services, execution_id = self._services, live.execution_id
+        if live.branch != branch:
+            return None
+        await services.launcher.remove(execution_id)
+        live.unhouse()
+        await asyncio.gather(*live.commits.values(), return_exceptions=True)
+        await self._savepoints.commit_left_over(execution_id)
+        execution = await services.execution(execution_id)
         if execution.status is Status.PAUSED and execution.head_savepoint_id is not None:
-            await self._pauses.pause(execution.id)
+            words = f"{loss.words}; it goes on from its newest savepoint when it is resumed"
+            await services.tell(execution_id, f"--- {words} ---")
+            return None
+        if not loss.blamed:
+            return 0.0
+        strikes, config = await services.db(Database.count_strike, execution_id), services.config
+        if strikes >= config.recovery_strikes:
+            await self._give_up(live, execution, loss, strikes)
+            return None
+        return config.recovery_backoff_s[min(strikes, len(config.recovery_backoff_s)) - 1]
 
-    async def _came_back(self, live: Live) -> bool:
-        """Whether its agent attached, with the tree that the records know."""
-        attaching = asyncio.ensure_future(live.attached.wait())
-        ending = asyncio.ensure_future(self._services.launcher.wait_end(live.execution_id))
+    async def _try(self, live: Live, loss: Loss) -> Loss | None:
+        """Answers why it can't be restored. Raises what passes."""
         try:
-            await asyncio.wait({attaching, ending}, timeout=REATTACH_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            attaching.cancel()
-            ending.cancel()
-            await asyncio.gather(attaching, ending, return_exceptions=True)
-        # A tree of another branch was restored by a load that was never recorded.
-        return live.attached.is_set() and (not live.attached_running or live.attached_branch == live.branch)
-
-    async def _bring_back(self, live: Live, execution: Execution) -> None:
-        """Holding the lock. Raises Unavailable when it may work later."""
-        services = self._services
-        await services.launcher.remove(execution.id)
-        await self._savepoints.commit_left_over(execution.id)
-        execution = await services.execution(execution.id)
-        if execution.head_savepoint_id is None:
-            live.attached.clear()
-            if execution.last_call:
-                words = "its container was lost with no savepoint to go on from; create it again"
-                await self._end(live, words)
-            else:
-                self._containers.begin(live, execution)
-            return
-        services.live.drop(live)
-        request = Request("recovery", Selector(execution.head_savepoint_id, "id"))
-        try:
-            await self._loads.load_locked(execution.id, request)
-        except Unavailable:
+            await self.bring_back_locked(live, f"--- recovered {{}}: {_escaped(loss.words)} ---")
+        except _PASSING:
             raise
+        except DataLoss as error:
+            await self._endings.end_locked(live, Status.ENDED_ERROR, f"{loss.words}, and {error}")
         except FlowsnapError as error:
-            words = f"its container was lost, and its newest savepoint can't be restored: {error}; load an older one"
-            await services.db(Database.set_status, execution.id, NOT_ENDED, Status.ENDED_ERROR, words)
-            services.changes.notify(execution.id)
+            return replace(loss, words=f"its newest savepoint can't be restored: {error}", blamed=True)
+        return None
 
-    async def _end(self, live: Live, words: str) -> None:
-        await self._endings.end_locked(live, Status.ENDED_ERROR, words)
+    async def _give_up(self, live: Live, execution: Execution, loss: Loss, strikes: int) -> None:
+        words = loss.words
+        if strikes > 1:
+            head = execution.head_savepoint_id
+            savepoint = None if head is None else await self._services.db(Database.savepoint, head)
+            place = "before its first savepoint" if savepoint is None else f"after savepoint {savepoint.number}"
+            words = f"{words}; lost {strikes} times in a row {place}"
+        await self._endings.end_locked(live, Status.ENDED_ERROR, f"{words}; {loss.advice}")
 
-    async def _sweep(self, adopted: set[str]) -> None:
-        """Containers and folders of executions that had ended before, or were deleted."""
+    async def _candidates(self, execution: Execution) -> AsyncIterator[Savepoint]:
+        """The newest savepoint, then those before it on its branch and where that began."""
+        savepoint_id, on_branch = execution.head_savepoint_id, True
+        while savepoint_id is not None and on_branch:
+            savepoint = await self._savepoints.get(execution.id, savepoint_id)
+            yield savepoint
+            # Before the branch began calls were carried out that its journal does not have.
+            on_branch = savepoint.branch == execution.branch
+            savepoint_id = savepoint.parent_id
+
+    async def _go_on_from(self, live: Live, execution: Execution, savepoint: Savepoint) -> None:
         services = self._services
-        left = set(await services.launcher.list_executions())
-        left |= {entry.name for entry in services.config.agents.iterdir()}
-        for execution_id in left - adopted:
-            async with services.live.lock(execution_id):
-                if services.live.get(execution_id) is None:
-                    await services.launcher.remove(execution_id)
-                    await services.in_file(shutil.rmtree, services.agent_dir(execution_id), ignore_errors=True)
+        await self._take_back_calls(live, savepoint.last_seq)
+        execution = await services.db(Database.begin_recovery, execution.id, savepoint.id)
+        live.recovered, live.head_savepoint_id = True, savepoint.id
+        await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
+        record = await restored_record(services, execution)
+        # Where a branch or a fork began, the open calls are those of before, carried out anew.
+        begins = execution.forked_from is not None and savepoint.number == 1
+        same = savepoint.branch == execution.branch and not begins
+        await self._restores.in_new_container(live, execution, savepoint, live.branch, record, recovery=same)
+        self._containers.watch(live)
+        services.changes.notify(execution.id)
+
+    async def _start_anew(self, live: Live, execution: Execution) -> None:
+        """From the script's first line; what it had called before keeps its results."""
+        await self._take_back_calls(live, 0)
+        execution = await self._services.db(Database.begin_recovery, execution.id, None)
+        live.recovered = True
+        self._containers.begin(live, execution)
+
+    async def _take_back_calls(self, live: Live, last_seq: int) -> None:
+        """Those after last_seq: the flow is about to make them again, or others, and to count them otherwise."""
+        later = [call for key, call in live.calls.items() if key.seq > last_seq]
+        quick = [call.task for call in later if call.waiting is None]
+        if quick:
+            await asyncio.wait(quick, timeout=_CALL_LIMIT_S)
+        live.recovering = True
+        try:
+            for call in later:
+                call.task.cancel()
+            await asyncio.gather(*(call.task for call in later), return_exceptions=True)
+        finally:
+            live.recovering = False
+        await self._services.db(Database.lose_calls, live.execution_id, live.branch, last_seq)
+
+
+def _escaped(words: str) -> str:
+    return words.replace("{", "{{").replace("}", "}}")

@@ -63,6 +63,7 @@ class Dump:
     frozen_us: int
     dump_us: int
     open_calls: tuple[str, ...]
+    last_seq: int
 
 
 class Savepoints:
@@ -93,6 +94,7 @@ class Savepoints:
     async def create(self, execution_id: str, name: str) -> Savepoint:
         """Take one of a running execution at this instant.
 
+        One without a container stands where its newest savepoint does: that is the answer, under this name.
         Raises FailedPrecondition when it has ended, ResourceExhausted at its quota.
         """
         if name:
@@ -106,8 +108,22 @@ class Savepoints:
                     f"execution {execution.name!r} has ended with {execution.status}: there is nothing to save; its"
                     " savepoints can be loaded"
                 )
+            if not live.housed and execution.head_savepoint_id is not None:
+                return await self._newest(execution_id, execution.head_savepoint_id, name)
             link = await live.agent()
             return await self.get(execution_id, (await link.savepoint(SavepointKind.OPERATOR, name)).savepoint_id)
+
+    async def _newest(self, execution_id: str, savepoint_id: str, name: str) -> Savepoint:
+        newest = await self.get(execution_id, savepoint_id)
+        if not name or name == newest.name:
+            return newest
+        if newest.name:
+            raise FailedPrecondition(
+                f"execution {execution_id} waits without a container, and its newest savepoint {newest.number} has the"
+                f" name {newest.name!r} already; load that, or take one when it runs again"
+            )
+        await self._services.db(Database.name_savepoint, savepoint_id, name, newest.kind)
+        return await self.get(execution_id, savepoint_id)
 
     async def get(self, execution_id: str, savepoint_id: str) -> Savepoint:
         """Raises NotFound."""
@@ -277,6 +293,7 @@ class Savepoints:
             stored_bytes=stored.stored_bytes,
             frozen_us=dump.frozen_us,
             dump_us=dump.dump_us,
+            last_seq=dump.last_seq,
         )
 
     async def _unknown(self, execution: Execution, selector: Selector) -> NotFound:

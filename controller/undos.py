@@ -65,7 +65,8 @@ class Undos:
         services = self._services
         live = services.live.get(execution.id)
         if live is not None and not live.ended.is_set():
-            await self._save(live)
+            if live.housed:
+                await self._save(live)
             live.cancel_calls()
             await services.db(Database.abandon_calls, execution.id, live.branch)
         ended = await services.db(Database.undo_to_ended, load, load.id)

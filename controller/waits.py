@@ -12,6 +12,18 @@ from controller.ports import Database
 from controller.services import Services
 
 
+def left_s(services: Services, call: FlowCall, seconds: float) -> float:
+    """What is left of a wait of so many seconds since the call was made, however often it was begun again since."""
+    passed_s = (services.clock.now() - call.call.started_at).total_seconds()
+    # A clock that was set back makes no wait longer than it was meant to be.
+    return min(seconds, max(0.0, seconds - passed_s))
+
+
+def time_limit(services: Services, call: FlowCall, seconds: float | None) -> asyncio.Timeout:
+    """asyncio.timeout for a wait of at most so many seconds since the call was made; None: without an end."""
+    return asyncio.timeout(None if seconds is None else left_s(services, call, seconds))
+
+
 @asynccontextmanager
 async def waiting(services: Services, call: FlowCall, status: Status) -> AsyncIterator[None]:
     """Within the block the execution of the call has this status, unless it was paused or ended meanwhile.

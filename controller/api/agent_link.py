@@ -44,9 +44,15 @@ class StreamLink:
     async def thaw(self) -> None:
         await self._ask(agent_pb2.Command(command_id=new_id(), thaw=agent_pb2.Thaw()))
 
-    async def restore(self, image_dir: str, savepoint_id: str, branch: int, restored: Json) -> CommandResult:
+    async def restore(
+        self, image_dir: str, savepoint_id: str, branch: int, restored: Json, *, recovery: bool = False
+    ) -> CommandResult:
         restore = agent_pb2.RestoreSavepoint(
-            image_dir=image_dir, savepoint_id=savepoint_id, branch=branch, restored_json=restored
+            image_dir=image_dir,
+            savepoint_id=savepoint_id,
+            branch=branch,
+            restored_json=restored,
+            recovery=recovery,
         )
         return await self._ask(agent_pb2.Command(command_id=new_id(), restore=restore))
 

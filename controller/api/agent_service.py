@@ -42,7 +42,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         try:
             # So that the agent knows it is heard before there is anything to do.
             await context.send_initial_metadata(())
-            attachment = Attachment(request.criu_version, request.running, request.branch)
+            attachment = Attachment(request.criu_version, request.running, request.branch, request.fresh)
             await self._agents.attached(execution_id, link, attachment)
             async for command in commands(stream):
                 yield command
@@ -79,6 +79,7 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
             frozen_us=request.frozen_us,
             dump_us=request.dump_us,
             open_calls=tuple(request.open_calls),
+            last_seq=request.last_seq,
         )
         savepoint = await self._savepoints.commit(self._execution_id(context), dump)
         return agent_pb2.CommitSavepointResponse(savepoint_id=savepoint.id, number=savepoint.number)

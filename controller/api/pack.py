@@ -71,6 +71,8 @@ def execution(value: model.Execution) -> types_pb2.Execution:
         parent_id=value.parent_id or "",
         head_savepoint_id=value.head_savepoint_id or "",
         forked_from=None if value.forked_from is None else types_pb2.ForkedFrom(**asdict(value.forked_from)),
+        recovery_count=value.recovery_count,
+        parked=value.parked,
     )
 
 

@@ -99,6 +99,29 @@ _DELETE_TASKS = delete(executions).where(
     executions.c.type == ExecutionType.TASK,
     executions.c.status.in_([status for status in Status if status.ended]),
 )
+_SAME_PLACE = executions.c.strike_savepoint_id.is_not_distinct_from(executions.c.head_savepoint_id)
+_STRIKE = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"))
+    .values(
+        strikes=case((_SAME_PLACE, executions.c.strikes + 1), else_=1),
+        strike_savepoint_id=executions.c.head_savepoint_id,
+    )
+)
+_BEGIN_RECOVERY = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"))
+    .values(
+        head_savepoint_id=bindparam("head", type_=executions.c.head_savepoint_id.type),
+        recovery_count=executions.c.recovery_count + 1,
+        # An older savepoint than before is no further one.
+        strike_savepoint_id=case(
+            (executions.c.strikes > 0, bindparam("head", type_=executions.c.head_savepoint_id.type)),
+            else_=executions.c.strike_savepoint_id,
+        ),
+    )
+)
+_SET_PARKED = update(executions).where(executions.c.id == bindparam("key")).values(parked=bindparam("new_parked"))
 _DELETE = delete(executions).where(executions.c.id == bindparam("key"))
 _COUNTS = select(
     func.count(),
@@ -264,6 +287,22 @@ class ExecutionRecords(Transactions):
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None:
         """Raises NotFound."""
         self._update(SET_LAST_CALL, execution_id, {"new_name": name, "new_file": file, "new_line": line})
+
+    def count_strike(self, execution_id: str) -> int:
+        """Its process was lost: how often in a row since its newest savepoint. Raises NotFound."""
+        with self._writing() as connection:
+            connection.execute(_STRIKE, {"key": execution_id})
+            return read_execution(connection, execution_id).strikes
+
+    def begin_recovery(self, execution_id: str, savepoint_id: str | None) -> Execution:
+        """It goes on from there on its branch, None: from its beginning. Raises NotFound."""
+        with self._writing() as connection:
+            connection.execute(_BEGIN_RECOVERY, {"key": execution_id, "head": savepoint_id})
+            return read_execution(connection, execution_id)
+
+    def set_parked(self, execution_id: str, *, parked: bool) -> None:
+        """Raises NotFound."""
+        self._update(_SET_PARKED, execution_id, {"new_parked": parked})
 
     def delete_execution(self, execution_id: str) -> None:
         """With its savepoints, calls, loads, log and ended tasks; does nothing when there is none."""

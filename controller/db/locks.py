@@ -1,11 +1,9 @@
-"""Records of locks, and of the calls that wait for one or for an answer."""
+"""Records of locks, and of the calls that wait for one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.engine import Connection
@@ -13,8 +11,6 @@ from sqlalchemy.engine import Connection
 from controller.db.engine import Transactions
 from controller.db.schema import executions, locks, waits
 from controller.model import CallKey, Lock, LockRequest, Status
-
-WaitKind = Literal["lock", "message"]
 
 _SELECT_LOCKS = select(
     locks.c.name,
@@ -31,7 +27,6 @@ _SELECT_WAITERS = (
     select(waits.c.subject, waits.c.ordinal, waits.c.execution_id, waits.c.call_branch, waits.c.call_seq)
     .join(executions, executions.c.id == waits.c.execution_id)
     .where(
-        waits.c.kind == "lock",
         waits.c.call_branch == executions.c.branch,
         executions.c.status.not_in([status for status in Status if status.ended]),
     )
@@ -41,7 +36,7 @@ _SELECT_NEXT = _SELECT_WAITERS.where(waits.c.subject == bindparam("key")).limit(
 
 
 class LockRecords(Transactions):
-    """Locks by name; a wait by its kind, what it waits for, and the execution."""
+    """Locks by name; a wait by the lock's name and the execution."""
 
     def lock(self, name: str) -> Lock | None:
         with self._reading() as connection:
@@ -61,20 +56,21 @@ class LockRecords(Transactions):
         with self._writing() as connection:
             held = _lock(connection, name)
             if held is not None and held.execution_id != key.execution_id:
-                return LockRequest(False, held.execution_id, _queue(connection, "lock", name, key, now))
-            _leave_queue(connection, "lock", name, key)
+                _queue(connection, name, key)
+                return LockRequest(False, held.execution_id)
+            _leave_queue(connection, name, key)
             if held is None:
                 _insert(connection, Lock(name, key.execution_id, key.branch, key.seq, now))
             elif held.call_branch < key.branch:
                 connection.execute(
                     update(locks).where(locks.c.name == name).values(call_branch=key.branch, call_seq=key.seq)
                 )
-            return LockRequest(True, key.execution_id, now)
+            return LockRequest(True, key.execution_id)
 
     def withdraw_lock(self, name: str, key: CallKey) -> bool:
         """Leave the queue; True: the lock was handed over just before, to this very execution."""
         with self._writing() as connection:
-            _leave_queue(connection, "lock", name, key)
+            _leave_queue(connection, name, key)
             held = _lock(connection, name)
             return held is not None and held.execution_id == key.execution_id
 
@@ -84,7 +80,7 @@ class LockRecords(Transactions):
         Answers who has the lock then, where it was passed on. A newer call's wait, or lock, stays as it is.
         """
         with self._writing() as connection:
-            _leave_queue(connection, "lock", name, key)
+            _leave_queue(connection, name, key)
             held = _lock(connection, name)
             if held is None or (held.execution_id, held.call_branch, held.call_seq) != (
                 key.execution_id,
@@ -105,23 +101,10 @@ class LockRecords(Transactions):
                 return None
             return self._pass_on(connection, name, to, handed_by)
 
-    def begin_wait(self, kind: WaitKind, subject: str, key: CallKey) -> datetime:
-        """When the execution's wait for it began; a wait that goes on after a restart began before."""
-        now = self._now()
-        with self._writing() as connection:
-            return _queue(connection, kind, subject, key, now)
-
-    def end_wait(self, kind: WaitKind, subject: str, key: CallKey) -> None:
-        """Unless a newer call waits for the same."""
-        with self._writing() as connection:
-            _leave_queue(connection, kind, subject, key)
-
     def _pass_on(self, connection: Connection, name: str, to: str, handed_by: str) -> str:
         connection.execute(delete(locks).where(locks.c.name == name))
         if to:
-            connection.execute(
-                delete(waits).where(waits.c.kind == "lock", waits.c.subject == name, waits.c.execution_id == to)
-            )
+            connection.execute(delete(waits).where(waits.c.subject == name, waits.c.execution_id == to))
             _insert(connection, Lock(name, to, 0, 0, self._now(), handed_by))
             return to
         following = connection.execute(_SELECT_NEXT, {"key": name}).first()
@@ -142,21 +125,17 @@ def _insert(connection: Connection, lock: Lock) -> None:
     connection.execute(insert(locks), asdict(lock))
 
 
-def _queue(connection: Connection, kind: WaitKind, subject: str, key: CallKey, now: datetime) -> datetime:
-    mine = (waits.c.kind == kind, waits.c.subject == subject, waits.c.execution_id == key.execution_id)
-    since: datetime | None = connection.execute(select(waits.c.since).where(*mine)).scalar()
-    if since is not None:
-        connection.execute(update(waits).where(*mine).values(call_branch=key.branch, call_seq=key.seq))
-        return since
-    values = {"kind": kind, "subject": subject, "execution_id": key.execution_id, "since": now}
-    connection.execute(insert(waits), {**values, "call_branch": key.branch, "call_seq": key.seq})
-    return now
+def _queue(connection: Connection, subject: str, key: CallKey) -> None:
+    """At its end, or in the place that it has."""
+    mine = (waits.c.subject == subject, waits.c.execution_id == key.execution_id)
+    place = {"call_branch": key.branch, "call_seq": key.seq}
+    if connection.execute(update(waits).where(*mine).values(**place)).rowcount == 0:
+        connection.execute(insert(waits), {"subject": subject, "execution_id": key.execution_id, **place})
 
 
-def _leave_queue(connection: Connection, kind: WaitKind, subject: str, key: CallKey) -> None:
+def _leave_queue(connection: Connection, subject: str, key: CallKey) -> None:
     connection.execute(
         delete(waits).where(
-            waits.c.kind == kind,
             waits.c.subject == subject,
             waits.c.execution_id == key.execution_id,
             waits.c.call_branch <= key.branch,

@@ -96,6 +96,10 @@ executions = Table(
     Column("last_line", Integer, nullable=False),
     Column("load_count", Integer, nullable=False),
     Column("script_load_count", Integer, nullable=False),
+    Column("recovery_count", Integer, nullable=False),
+    Column("strikes", Integer, nullable=False),
+    Column("strike_savepoint_id", IdText),
+    Column("parked", Boolean, nullable=False),
     Column("type", EnumText(ExecutionType), nullable=False),
     Column("parent_id", IdText, ForeignKey("executions.id", ondelete="SET NULL"), index=True),
     Column("depth", Integer, nullable=False),
@@ -135,6 +139,7 @@ savepoints = Table(
     Column("frozen_us", BigInteger, nullable=False),
     Column("dump_us", BigInteger, nullable=False),
     Column("script_loads", Integer, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
     UniqueConstraint("execution_id", "number"),
     Index(None, "execution_id", "branch", "seq"),
     Index(None, "parent_id"),
@@ -154,7 +159,8 @@ retention = Table(
     Column("max_bytes", BigInteger),
 )
 
-# state: OPEN, then DONE (the outcome columns hold) or ABANDONED (its branch was left).
+# state: OPEN, then DONE (the outcome columns hold) or ABANDONED (its branch was left). A negative seq: made after the
+# savepoint that a recovery went back to; the flow, which is to make it again, may then count otherwise.
 calls = Table(
     "calls",
     metadata,
@@ -250,19 +256,17 @@ locks = Table(
     Column("handed_by", Text, nullable=False),
 )
 
-# Calls that wait for a lock, first come first served by ordinal, or for the answer to a message. They stay when the
-# controller ends, so that a wait goes on with its place and its timeout.
+# Calls that wait for a lock, first come first served by ordinal. They stay when the controller ends, so that a wait
+# goes on with its place.
 waits = Table(
     "waits",
     metadata,
     Column("ordinal", Integer, primary_key=True),
-    Column("kind", Text, nullable=False),
     Column("subject", Text, nullable=False),
     _owner(),
     Column("call_branch", Integer, nullable=False),
     Column("call_seq", BigInteger, nullable=False),
-    Column("since", Micros, nullable=False),
-    UniqueConstraint("kind", "subject", "execution_id"),
+    UniqueConstraint("subject", "execution_id"),
     Index(None, "execution_id"),
 )
 

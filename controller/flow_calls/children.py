@@ -15,7 +15,7 @@ from controller.ports import Database
 from controller.services import Services
 from controller.tasks import Target
 from controller.values import MAX_NAME_CHARACTERS, packed
-from controller.waits import waiting
+from controller.waits import time_limit, waiting
 
 _INIT_FIELDS: Mapping[str, type] = {
     "name": str,
@@ -101,7 +101,7 @@ class ChildCalls:
         timeout_s = call.seconds("timeout")
         try:
             async with waiting(self._services, call, Status.WAITING_CHILD):
-                found = await self._children.wait(ids, return_when, timeout_s)
+                found = await self._children.wait(ids, return_when, time_limit(self._services, call, timeout_s))
         except TimeoutError as error:
             raise CallFailed("DependencyTimeoutError", await self._late(call, ids, timeout_s or 0)) from error
         except FailedPrecondition as error:

@@ -13,7 +13,7 @@ from controller.model import Outcome, Status
 from controller.pauses import Pauses
 from controller.services import Services
 from controller.values import finite_number
-from controller.waits import waiting
+from controller.waits import left_s, waiting
 
 
 class LifecycleCalls:
@@ -95,7 +95,7 @@ class LifecycleCalls:
         if seconds is None or seconds < 0:
             raise call.invalid(f"the seconds have to be a number of at least 0, not {call.args['seconds']!r}")
         async with waiting(self._services, call, Status.SLEEPING):
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(left_s(self._services, call, seconds))
 
     async def sleep_until(self, call: FlowCall) -> None:
         """A time that has passed is not waited for."""

@@ -47,6 +47,12 @@ class FakeLauncher:
                 await self._started.wait()
         return self.agents[execution_id or next(iter(self.agents))]
 
+    async def gone(self, agent: FakeAgent) -> None:
+        """Until the container of that agent has been removed."""
+        async with asyncio.timeout(20):
+            while agent in self.agents.values():  # noqa: ASYNC110 (containers go by themselves)
+                await asyncio.sleep(0.005)
+
     async def die(self, execution_id: str) -> None:
         """The container is gone, without a word."""
         await self.agents.pop(execution_id).close()
@@ -162,6 +168,19 @@ class ControllerUnderTest:
 
     async def undo(self, execution: str) -> pb.UndoLoadResponse:
         return await self.savepoints.UndoLoad(pb.UndoLoadRequest(execution=execution))
+
+    async def pause(self, execution: str) -> None:
+        await self.executions.PauseExecution(pb.PauseExecutionRequest(execution=execution))
+
+    async def resume(self, execution: str) -> None:
+        await self.executions.ResumeExecution(pb.ResumeExecutionRequest(execution=execution))
+
+    async def cancel(self, execution: str) -> None:
+        await self.executions.CancelExecution(pb.CancelExecutionRequest(execution=execution))
+
+    async def create_savepoint(self, execution: str, name: str = "") -> types_pb2.Savepoint:
+        request = pb.CreateSavepointRequest(execution=execution, name=name)
+        return (await self.savepoints.CreateSavepoint(request)).savepoint
 
     async def list_savepoints(self, execution: str) -> list[types_pb2.Savepoint]:
         request = pb.ListSavepointsRequest(execution=execution)

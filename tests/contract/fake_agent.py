@@ -46,8 +46,11 @@ class FakeAgent:
         self.started: asyncio.Future[pb.StartFlow] = asyncio.get_running_loop().create_future()
         self.redone: asyncio.Queue[Any] = asyncio.Queue()
         self.restored: dict[str, Any] | None = None
+        self.deaf = False  # takes a command to restore and does nothing
+        self.heard = asyncio.Event()
         self.frozen = False
         self.running = False
+        self.ran = False
         self.stopped = asyncio.Event()
         self.fail_restores = ""
         self.fail_savepoints = ""
@@ -93,6 +96,11 @@ class FakeAgent:
     async def exit(self, *, returned: bool = False, status: int = 0, error: str = "") -> None:
         report = pb.ReportExitRequest(branch=self.branch, returned=returned, exit_status=status, error=error)
         await self.stub.ReportExit(report, metadata=self.metadata)
+
+    async def vanish(self, status: int) -> None:
+        """The flow's process ends without a word; the container may go before the report is answered."""
+        with contextlib.suppress(aio.AioRpcError, asyncio.CancelledError):
+            await self.exit(status=status)
 
     async def print(self, text: str) -> None:
         line = types_pb2.LogLine(stream="stdout", text=text)
@@ -142,6 +150,7 @@ class FakeAgent:
             frozen_us=5000,
             dump_us=9000,
             open_calls=[open_call["name"] for open_call in self.open.values()],
+            last_seq=self.seq,
         )
         write_commit_record(folder, request)
         if self.dies_before_commit:
@@ -153,7 +162,11 @@ class FakeAgent:
     async def _attach(self) -> None:
         while not self.stopped.is_set():
             request = pb.AttachRequest(
-                criu_version="4.2.1", agent_id=self.agent_id, running=self.running, branch=self.branch
+                criu_version="4.2.1",
+                agent_id=self.agent_id,
+                running=self.running,
+                branch=self.branch,
+                fresh=not self.ran,
             )
             try:
                 stream = self.stub.Attach(request, metadata=self.metadata)
@@ -175,7 +188,7 @@ class FakeAgent:
         try:
             match command.WhichOneof("command"):
                 case "start":
-                    self.running = True
+                    self.running = self.ran = True
                     self.started.set_result(command.start)
                     return
                 case "savepoint":
@@ -183,6 +196,9 @@ class FakeAgent:
                 case "thaw":
                     self.frozen = False
                     self.thaws += 1
+                case "restore" if self.deaf:
+                    self.heard.set()
+                    return
                 case "restore":
                     report.restore_us = await self._restore(command.restore)
         except (aio.AioRpcError, RuntimeError) as error:
@@ -208,10 +224,10 @@ class FakeAgent:
         self.open = {call["seq"]: call for call in state["open"]}
         self.restored = json.loads(restore.restored_json)
         self.frozen = False
-        self.running = True
+        self.running = self.ran = True
         self._unchanged_since = ""
         for call in self.open.values():
-            task = asyncio.create_task(self._redo(call, restore.savepoint_id))
+            task = asyncio.create_task(self._redo(call, "" if restore.recovery else restore.savepoint_id))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return 14000

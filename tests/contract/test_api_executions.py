@@ -10,7 +10,6 @@ from pathlib import Path
 import grpc
 import pytest
 from controller_under_test import SCRIPT, ControllerUnderTest, FakeLauncher, running_controller
-from fake_agent import Halted
 from flowsnap.v1 import agent_pb2, agent_pb2_grpc, types_pb2
 from flowsnap.v1 import control_pb2 as pb
 from grpc import aio
@@ -95,7 +94,6 @@ async def test_execution_ends_when_the_flow_says_success(controller: ControllerU
     [
         ({"returned": True}, types_pb2.EXECUTION_STATUS_ENDED_SUCCESS, ""),
         ({"error": "Traceback: boom", "status": 1}, types_pb2.EXECUTION_STATUS_ENDED_ERROR, "Traceback: boom"),
-        ({"status": -11}, types_pb2.EXECUTION_STATUS_ENDED_ERROR, "the flow's process was killed by signal 11"),
     ],
 )
 async def test_execution_ends_as_reported_when_the_process_ended(
@@ -105,21 +103,6 @@ async def test_execution_ends_as_reported_when_the_process_ended(
     await agent.exit(**how)
     ended = await controller.ended(execution_id)
     assert (ended.status, ended.message) == (status, message)
-
-
-async def test_execution_ends_with_the_limit_when_memory_ran_out(controller: ControllerUnderTest) -> None:
-    execution_id, agent = await controller.run(memory_limit_bytes=64 << 20)
-    controller.launcher.oom.add(execution_id)
-    await agent.exit(status=-9)
-    assert "out of memory: the container's limit is 64 MiB" in (await controller.ended(execution_id)).message
-
-
-async def test_execution_ends_with_the_agents_words_when_its_container_dies(controller: ControllerUnderTest) -> None:
-    execution_id, _ = await controller.run()
-    await controller.launcher.die(execution_id)
-    message = (await controller.ended(execution_id)).message
-    assert "its container ended: exit status 137" in message
-    assert "agent: fell over" in message
 
 
 async def test_report_of_an_exit_says_nothing_when_its_branch_was_left(controller: ControllerUnderTest) -> None:
@@ -236,69 +219,6 @@ async def test_agents_go_on_with_their_calls_when_the_controller_restarts(tmp_pa
         shown = await second.show(execution_id)
         assert json.loads(shown.output_value_json) == {"before": 1, "after": 2}
         assert (shown.branch, agent.branch) == (1, 1)
-    await launcher.close()
-
-
-async def test_newest_savepoint_is_restored_when_the_container_was_lost_with_the_controller(tmp_path: Path) -> None:
-    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
-    async with running_controller(tmp_path / "data", launcher=launcher) as first:
-        execution_id, agent = await first.run()
-        agent.memory["kept"] = 1
-        await agent.call("create_dump", name="a")
-    await launcher.die(execution_id)
-    async with running_controller(tmp_path / "data", launcher=launcher) as second:
-        fresh = await launcher.agent(execution_id)
-        await fresh.redone.get()
-        assert fresh.memory == {"kept": 1}
-        assert fresh.restored is not None
-        assert fresh.restored["why"] == "recovery"
-        assert await second.status(execution_id) == "RUNNING"
-    await launcher.close()
-
-
-async def test_a_dump_left_in_the_spool_is_committed_when_its_container_dies(controller: ControllerUnderTest) -> None:
-    execution_id, agent = await controller.run()
-    await agent.call("create_dump", name="a")
-    agent.dies_before_commit = True
-    with pytest.raises(Halted):
-        await agent.call("set_output", items={"x": 1})
-    await controller.launcher.die(execution_id)
-    await controller.ended(execution_id)
-    saved = await controller.list_savepoints(execution_id)
-    assert [(savepoint.number, savepoint.call) for savepoint in saved] == [(1, "create_dump"), (2, "set_output")]
-
-
-async def test_a_dump_left_in_the_spool_is_restored_when_the_controller_was_lost_too(tmp_path: Path) -> None:
-    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
-    async with running_controller(tmp_path / "data", launcher=launcher) as first:
-        execution_id, agent = await first.run()
-        await agent.call("create_dump", name="a")
-        agent.memory["newest"] = 1
-        agent.dies_before_commit = True
-        with pytest.raises(Halted):
-            await agent.call("set_output", items={"x": 1})
-    await launcher.die(execution_id)
-    async with running_controller(tmp_path / "data", launcher=launcher) as second:
-        fresh = await launcher.agent(execution_id)
-        await fresh.redone.get()
-        assert fresh.memory == {"newest": 1}
-        assert [savepoint.call for savepoint in await second.list_savepoints(execution_id)] == [
-            "create_dump",
-            "set_output",
-        ]
-    await launcher.close()
-
-
-async def test_flow_starts_anew_when_it_was_lost_before_its_first_call(tmp_path: Path) -> None:
-    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
-    async with running_controller(tmp_path / "data", launcher=launcher) as first:
-        execution_id, _ = await first.run()
-    await launcher.die(execution_id)
-    async with running_controller(tmp_path / "data", launcher=launcher) as second:
-        fresh = await launcher.agent(execution_id)
-        await fresh.started
-        assert await fresh.call("get", fields=["status"]) == {"status": "RUNNING"}
-        assert (await second.show(execution_id)).branch == 1
     await launcher.close()
 
 

@@ -90,7 +90,7 @@ def test_a_setting_is_left_alone_when_another_holds_its_lock(executions: SqlData
 def test_a_lock_goes_to_who_waits_longest_when_it_is_released(executions: SqlDatabase) -> None:
     assert executions.request_lock("l", key("e1")).granted
     assert executions.request_lock("l", key("e1", seq=2)).granted
-    assert executions.request_lock("l", key("e3")) == LockRequest(False, "e1", records.START)
+    assert executions.request_lock("l", key("e3")) == LockRequest(False, "e1")
     assert not executions.request_lock("l", key("e2")).granted
     [(lock, waiting)] = executions.locks()
     assert (lock.execution_id, waiting) == ("e1", ["e3", "e2"])
@@ -115,12 +115,12 @@ def test_a_lock_passes_over_who_waits_no_more(executions: SqlDatabase) -> None:
 
 def test_a_place_is_kept_when_the_call_is_repeated_on_a_newer_branch(executions: SqlDatabase) -> None:
     executions.request_lock("l", key("e1"))
-    since = executions.request_lock("l", key("e2")).since
-    assert executions.request_lock("l", key("e2", branch=2)).since == since
+    for request in (key("e2"), key("e3"), key("e2", branch=2)):
+        executions.request_lock("l", request)
     assert executions.call_off_lock("l", key("e2")) == ""  # the older call leaves the newer one's place alone
-    assert [row.call_branch for row in _waits(executions)] == [2]
+    assert [(row.execution_id, row.call_branch) for row in _waits(executions)] == [("e2", 2), ("e3", 1)]
     assert executions.withdraw_lock("l", key("e2", branch=2)) is False
-    assert _waits(executions) == []
+    assert [row.execution_id for row in _waits(executions)] == ["e3"]
 
 
 def test_a_lock_that_nobody_waits_for_any_more_is_passed_on_when_its_call_is_called_off(
@@ -178,4 +178,4 @@ def test_webhooks_are_replaced_and_deleted(database: SqlDatabase) -> None:
 
 def _waits(database: SqlDatabase) -> list[Any]:
     with database._reading() as connection:
-        return list(connection.execute(select(waits)))
+        return list(connection.execute(select(waits).order_by(waits.c.ordinal)))

@@ -11,7 +11,7 @@ import pytest
 
 from controller.db import SqlDatabase
 from controller.errors import AlreadyExists, FailedPrecondition, NotFound
-from controller.model import CallKey, ForkedFrom, Outcome, SavepointKind, Status
+from controller.model import Begun, CallKey, ForkedFrom, Outcome, SavepointKind, Status
 
 
 @pytest.fixture(autouse=True)
@@ -112,8 +112,9 @@ def test_name_and_kind_change_when_a_savepoint_is_named(database: SqlDatabase) -
 
 
 def test_call_is_new_once_when_it_is_begun_again(database: SqlDatabase) -> None:
-    assert database.begin_call(records.call(file="other.py", line=9)) == (True, None)
-    assert database.begin_call(records.call(line=10)) == (False, None)
+    first = records.call(file="other.py", line=9)
+    assert database.begin_call(first) == Begun(first, new=True)
+    assert database.begin_call(records.call(line=10, started_at=records.at(5))) == Begun(first, new=False)
     execution = database.execution("e1")
     assert execution
     assert (execution.last_call, execution.last_file, execution.last_line) == ("connect", "other.py", 9)
@@ -131,7 +132,7 @@ def test_recorded_outcome_is_given_when_a_call_is_repeated(database: SqlDatabase
     database.begin_call(records.call())
     assert database.complete_call(records.call().key, outcome)
     assert not database.complete_call(records.call().key, Outcome(value=b"2"))
-    assert database.begin_call(records.call()) == (False, outcome)
+    assert database.begin_call(records.call()) == Begun(records.call(), new=False, outcome=outcome)
 
 
 def test_call_is_refused_when_its_execution_is_gone(database: SqlDatabase) -> None:
@@ -146,10 +147,52 @@ def test_only_open_calls_of_the_branch_are_abandoned_when_it_is_left(database: S
         database.begin_call(key)
     database.complete_call(records.call(1).key, done)
     database.abandon_calls("e1", 1)
-    assert database.begin_call(records.call(1)) == (False, done)
-    assert database.begin_call(records.call(2)) == (False, Outcome(halt=True))
+    assert database.begin_call(records.call(1)).outcome == done
+    assert database.begin_call(records.call(2)).outcome == Outcome(halt=True)
     assert not database.complete_call(records.call(2).key, done)
     assert database.complete_call(records.call(1, branch=2).key, done)
+
+
+def test_lost_call_is_found_again_by_its_content_when_the_flow_counts_otherwise(database: SqlDatabase) -> None:
+    for seq, name in enumerate(("get", "connect", "connect", "sleep"), 1):
+        database.begin_call(records.call(seq, name=name))
+        database.complete_call(records.call(seq).key, Outcome(value=str(seq).encode()))
+    database.lose_calls("e1", 1, 1)
+    kept = database.begin_call(records.call(1, name="get"), recovered=True)
+    asleep = database.begin_call(records.call(2, name="sleep", started_at=records.at(9)), recovered=True)
+    first = database.begin_call(records.call(3, idempotency_key="later"), recovered=True)
+    other = database.begin_call(records.call(4, line=77, idempotency_key="other"), recovered=True)
+    second = database.begin_call(records.call(5), recovered=True)
+    again = database.begin_call(records.call(3), recovered=True)
+    third = database.begin_call(records.call(6), recovered=True)
+    values = [begun.outcome.value if begun.outcome else None for begun in (kept, asleep, first, other, second, again)]
+    assert values == [b"1", b"4", b"2", None, b"3", b"2"]
+    assert (asleep.call.key.seq, asleep.call.started_at) == (2, records.START)
+    assert first.call.idempotency_key == records.call(2).idempotency_key
+    assert (other.new, third.new) == (True, True)
+    assert [call.key.seq for call in database.open_calls("e1", 1)] == [4, 6]
+
+
+def test_calls_lost_twice_keep_their_order(database: SqlDatabase) -> None:
+    for seq in (1, 2):
+        database.begin_call(records.call(seq))
+        database.complete_call(records.call(seq).key, Outcome(value=str(seq).encode()))
+    database.lose_calls("e1", 1, 1)
+    database.begin_call(records.call(2, name="sleep"), recovered=True)
+    database.lose_calls("e1", 1, 0)
+    regained = [database.begin_call(records.call(seq), recovered=True).outcome for seq in (1, 2)]
+    assert [outcome.value for outcome in regained if outcome] == [b"2", b"1"]
+    assert database.open_calls("e1", 1) == []
+
+
+def test_strikes_count_anew_when_there_is_a_further_savepoint(database: SqlDatabase) -> None:
+    assert [database.count_strike("e1") for _ in range(2)] == [1, 2]
+    for n in ("s1", "s2"):
+        database.add_savepoint(records.savepoint(n))
+    assert [database.count_strike("e1") for _ in range(2)] == [1, 2]
+    # Going back to an older savepoint is no way forward.
+    assert database.begin_recovery("e1", "s1").recovery_count == 1
+    assert database.count_strike("e1") == 3
 
 
 def test_one_thread_alone_begins_and_one_completes_when_many_try(database: SqlDatabase) -> None:
@@ -157,7 +200,7 @@ def test_one_thread_alone_begins_and_one_completes_when_many_try(database: SqlDa
 
     def race(_: int) -> tuple[bool, bool]:
         gate.wait()
-        new, _outcome = database.begin_call(records.call())
+        new = database.begin_call(records.call()).new
         return new, database.complete_call(records.call().key, Outcome())
 
     with ThreadPoolExecutor(8) as threads:

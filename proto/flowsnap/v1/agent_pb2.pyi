@@ -30,6 +30,7 @@ class AttachRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
     agent_version: _builtins.str
     criu_version: _builtins.str
     agent_id: _builtins.str
@@ -37,6 +38,8 @@ class AttachRequest(_message.Message):
     running: _builtins.bool
     """True when a process tree lives in this container already (a re-attach)."""
     branch: _builtins.int
+    fresh: _builtins.bool
+    """Nothing ran in this container yet: it waits for its script, or for a savepoint to restore."""
     def __init__(
         self,
         *,
@@ -45,10 +48,11 @@ class AttachRequest(_message.Message):
         agent_id: _builtins.str = ...,
         running: _builtins.bool = ...,
         branch: _builtins.int = ...,
+        fresh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "branch", b"branch", "criu_version", b"criu_version", "running", b"running"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "branch", b"branch", "criu_version", b"criu_version", "fresh", b"fresh", "running", b"running"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,13 +188,16 @@ class RestoreSavepoint(_message.Message):
     SAVEPOINT_ID_FIELD_NUMBER: _builtins.int
     BRANCH_FIELD_NUMBER: _builtins.int
     RESTORED_JSON_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
     image_dir: _builtins.str
     """Folder below the spool folder that holds the savepoint image."""
     savepoint_id: _builtins.str
     branch: _builtins.int
     """The branch on which the restored tree goes on."""
     restored_json: _builtins.bytes
-    """What this.restored shows: a JSON object."""
+    """What this.restored shows: a JSON object, or null."""
+    recovery: _builtins.bool
+    """The savepoint is of this very branch: its open calls are still the same, and were perhaps completed meanwhile."""
     def __init__(
         self,
         *,
@@ -198,10 +205,11 @@ class RestoreSavepoint(_message.Message):
         savepoint_id: _builtins.str = ...,
         branch: _builtins.int = ...,
         restored_json: _builtins.bytes = ...,
+        recovery: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "image_dir", b"image_dir", "restored_json", b"restored_json", "savepoint_id", b"savepoint_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "image_dir", b"image_dir", "recovery", b"recovery", "restored_json", b"restored_json", "savepoint_id", b"savepoint_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,6 +368,7 @@ class CommitSavepointRequest(_message.Message):
     FROZEN_US_FIELD_NUMBER: _builtins.int
     DUMP_US_FIELD_NUMBER: _builtins.int
     OPEN_CALLS_FIELD_NUMBER: _builtins.int
+    LAST_SEQ_FIELD_NUMBER: _builtins.int
     kind: _types_pb2.SavepointKind.ValueType
     name: _builtins.str
     branch: _builtins.int
@@ -373,6 +382,8 @@ class CommitSavepointRequest(_message.Message):
     """Folder below the spool folder."""
     frozen_us: _builtins.int
     dump_us: _builtins.int
+    last_seq: _builtins.int
+    """seq of the newest call that the flow had made."""
     @_builtins.property
     def open_calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Calls that were open in the tree: their names, for listings."""
@@ -392,10 +403,11 @@ class CommitSavepointRequest(_message.Message):
         frozen_us: _builtins.int = ...,
         dump_us: _builtins.int = ...,
         open_calls: _abc.Iterable[_builtins.str] | None = ...,
+        last_seq: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "call", b"call", "dump_us", b"dump_us", "file", b"file", "frozen_us", b"frozen_us", "function", b"function", "image_dir", b"image_dir", "kind", b"kind", "line", b"line", "name", b"name", "open_calls", b"open_calls", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "call", b"call", "dump_us", b"dump_us", "file", b"file", "frozen_us", b"frozen_us", "function", b"function", "image_dir", b"image_dir", "kind", b"kind", "last_seq", b"last_seq", "line", b"line", "name", b"name", "open_calls", b"open_calls", "seq", b"seq"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -91,6 +91,10 @@ def upgrade() -> None:
         sa.Column("last_line", sa.Integer(), nullable=False),
         sa.Column("load_count", sa.Integer(), nullable=False),
         sa.Column("script_load_count", sa.Integer(), nullable=False),
+        sa.Column("recovery_count", sa.Integer(), nullable=False),
+        sa.Column("strikes", sa.Integer(), nullable=False),
+        sa.Column("strike_savepoint_id", _ID, nullable=True),
+        sa.Column("parked", sa.Boolean(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("parent_id", _ID, nullable=True),
         sa.Column("depth", sa.Integer(), nullable=False),
@@ -194,6 +198,7 @@ def upgrade() -> None:
         sa.Column("frozen_us", sa.BigInteger(), nullable=False),
         sa.Column("dump_us", sa.BigInteger(), nullable=False),
         sa.Column("script_loads", sa.Integer(), nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["execution_id"], ["executions.id"], name=op.f("fk_savepoints_execution_id"), ondelete="CASCADE"
         ),
@@ -279,17 +284,15 @@ def upgrade() -> None:
     op.create_table(
         "waits",
         sa.Column("ordinal", sa.Integer(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("execution_id", _ID, nullable=False),
         sa.Column("call_branch", sa.Integer(), nullable=False),
         sa.Column("call_seq", sa.BigInteger(), nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["execution_id"], ["executions.id"], name=op.f("fk_waits_execution_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("ordinal", name=op.f("pk_waits")),
-        sa.UniqueConstraint("kind", "subject", "execution_id", name=op.f("uq_waits_kind_subject_execution_id")),
+        sa.UniqueConstraint("subject", "execution_id", name=op.f("uq_waits_subject_execution_id")),
     )
     op.create_index(op.f("ix_waits_execution_id"), "waits", ["execution_id"], unique=False)
     op.create_table(

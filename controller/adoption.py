@@ -1,0 +1,92 @@
+"""Adoption: what a controller that starts does with the executions that an earlier one left running."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+
+from controller.calls import Calls
+from controller.containers import Containers
+from controller.live import REATTACH_LIMIT_S, Live
+from controller.losses import Loss
+from controller.model import ExecutionType, Status
+from controller.ports import Database
+from controller.recovery import Recovery
+from controller.services import NOT_ENDED, Services
+
+_PAGE = 1000
+_LOST = Loss("its container was lost while no controller ran", blamed=False)
+
+
+class Adoption:
+    """Finds agents that still run, hands those that don't to recovery, and sweeps what ended executions left."""
+
+    def __init__(self, services: Services, containers: Containers, calls: Calls, recovery: Recovery) -> None:
+        self._services = services
+        self._containers = containers
+        self._calls = calls
+        self._recovery = recovery
+
+    async def adopt(self) -> Sequence[Live]:
+        """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach."""
+        adopted: list[Live] = []
+        last = ""
+        while True:
+            page = await self._services.db(Database.list_executions, NOT_ENDED, "", _PAGE, last)
+            for execution in page:
+                if execution.type is not ExecutionType.TASK and not execution.held:
+                    live = self._services.live.add(execution)
+                    live.house(restoring=False)
+                    adopted.append(live)
+            if len(page) < _PAGE:
+                return adopted
+            last = page[-1].id
+
+    def begin(self, adopted: Sequence[Live]) -> None:
+        """See to each of them, and to what ended ones left, in the background."""
+        for live in adopted:
+            self._services.background(self._find(live), f"adoption of {live.execution_id}")
+        self._services.background(self._sweep({live.execution_id for live in adopted}), "sweep of ended containers")
+
+    async def _find(self, live: Live) -> None:
+        execution = await self._services.execution(live.execution_id)
+        if not await self._came_back(live):
+            if execution.status is Status.PAUSED:
+                # Nothing asks for its calls until it is resumed, and by then they are to know of that.
+                await self._calls.carry_on(live)
+            self._recovery.lost(live, live.container, live.branch, _LOST)
+            return
+        self._containers.watch(live)
+        # A load that the earlier controller had begun left the tree frozen.
+        if live.link is not None and live.attached_running and execution.status is not Status.PAUSED:
+            await live.link.thaw()
+
+    async def _came_back(self, live: Live) -> bool:
+        """Whether its agent attached, with the tree that the records know."""
+        attaching = asyncio.ensure_future(live.attached.wait())
+        ending = asyncio.ensure_future(self._services.launcher.wait_end(live.execution_id))
+        try:
+            await asyncio.wait({attaching, ending}, timeout=REATTACH_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            attaching.cancel()
+            ending.cancel()
+            await asyncio.gather(attaching, ending, return_exceptions=True)
+        if not live.attached.is_set():
+            return False
+        if live.attached_running:
+            # A tree of another branch was restored by a load that was never recorded.
+            return live.attached_branch == live.branch
+        # A fresh one was to restore a savepoint; any other reports how its process ended.
+        return not live.attached_fresh or live.head_savepoint_id is None
+
+    async def _sweep(self, adopted: set[str]) -> None:
+        """Containers and folders of executions that had ended before, or were deleted."""
+        services = self._services
+        left = set(await services.launcher.list_executions())
+        left |= {entry.name for entry in services.config.agents.iterdir()}
+        for execution_id in left - adopted:
+            async with services.live.lock(execution_id):
+                if services.live.get(execution_id) is None:
+                    await services.launcher.remove(execution_id)
+                    await services.in_file(shutil.rmtree, services.agent_dir(execution_id), ignore_errors=True)
