@@ -32,6 +32,7 @@ from controller.flow_calls.lifecycle import LifecycleCalls
 from controller.flow_calls.savepoints import SavepointCalls
 from controller.flows import Flows
 from controller.forks import Forks
+from controller.inspections import Inspections
 from controller.loads import Loads
 from controller.pauses import Pauses
 from controller.platform import Platform
@@ -74,6 +75,7 @@ class App:
         children = Children(services, executions, self._tasks)
         cancels = Cancels(services, self._pauses, self._tasks)
         watching = Watching(services)
+        inspections = Inspections(services)
         undos = Undos(services, savepoints, loads, endings)
         forks, sessions = Forks(services, savepoints, loads), Sessions(services)
         web = Parts(services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks)
@@ -93,7 +95,7 @@ class App:
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings, recovery.lost), calls, savepoints),
             ExecutionService(executions, self._pauses, cancels, watching, forks),
-            SavepointService(executions, savepoints, loads, undos),
+            SavepointService(executions, savepoints, loads, undos, inspections),
             FlowService(flows),
             ConnectionService(connections),
             SystemService(

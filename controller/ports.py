@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -384,6 +385,22 @@ class ImageNeeds(Protocol):
         """Bytes of each."""
 
 
+class ImageView(Protocol):
+    """The files of one image, read in part. Raises store.ImageDamaged, KeyError for a file that isn't there."""
+
+    def names(self) -> Sequence[str]:
+        """Paths below the image's folder, with '/'."""
+
+    def size(self, name: str) -> int:
+        """Bytes of that file."""
+
+    def read(self, name: str, offset: int, length: int) -> bytes:
+        """Fewer bytes than length where the file ends."""
+
+    def page_digests(self, name: str) -> Sequence[bytes]:
+        """Of each 4096 bytes what names their content, without reading them."""
+
+
 class ImageStore(Protocol):
     """Savepoint images. Blocks: called through a worker thread."""
 
@@ -409,6 +426,9 @@ class ImageStore(Protocol):
 
         Raises store.ImageMissing, store.ImageDamaged, store.StoreFull; nothing of the new id is visible then.
         """
+
+    def view(self, savepoint_id: str) -> AbstractContextManager[ImageView]:
+        """The image's files, to be read in part. Raises store.ImageMissing."""
 
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection."""
@@ -461,6 +481,9 @@ class Launcher(Protocol):
 
     async def resolve_image(self, image: str) -> str:
         """The image's content id. Raises NotFound, Unavailable."""
+
+    async def read_file(self, image: str, path: str, limit_bytes: int) -> bytes:
+        """A regular file of an image. Raises NotFound, InvalidArgument when it is larger, Unavailable."""
 
     async def wait_end(self, execution_id: str) -> ContainerEnd:
         """Returns when the container has ended or is gone."""

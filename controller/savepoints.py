@@ -349,17 +349,18 @@ def _get_image(services: Services, savepoint: Savepoint, folder: Path) -> None:
         folder.mkdir()
         services.store.get(savepoint.id, folder)
     except (StoreError, OSError) as error:
-        raise _image_error(savepoint, error) from error
+        raise image_error(savepoint, error) from error
 
 
 def _verify_image(services: Services, savepoint: Savepoint) -> None:
     try:
         services.store.verify(savepoint.id)
     except StoreError as error:
-        raise _image_error(savepoint, error) from error
+        raise image_error(savepoint, error) from error
 
 
-def _image_error(savepoint: Savepoint, error: Exception) -> FlowsnapError:
+def image_error(savepoint: Savepoint, error: Exception) -> FlowsnapError:
+    """What the store, or a disk, refused about a savepoint's image."""
     kind: type[FlowsnapError] = Internal
     if isinstance(error, ImageDamaged | ImageMissing):
         kind = DataLoss

@@ -56,6 +56,8 @@ class Services:
     reading_threads: WorkerThreads = field(default_factory=lambda: WorkerThreads("reading", 2))
     in_store: WorkerThreads = field(default_factory=lambda: WorkerThreads("store", STORE_THREADS))
     in_file: WorkerThreads = field(default_factory=lambda: WorkerThreads("files", 2))
+    # Reading memory takes the interpreter's time: two at once leave enough for all else.
+    in_inspection: WorkerThreads = field(default_factory=lambda: WorkerThreads("inspection", 2))
     _background: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def db(self, method: Callable[Concatenate[Database, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -105,5 +107,5 @@ class Services:
         for task in list(self._background):
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        for threads in (self.in_store, self.in_file, self.reading_threads, self.database_thread):
+        for threads in (self.in_inspection, self.in_store, self.in_file, self.reading_threads, self.database_thread):
             await asyncio.to_thread(threads.close)

@@ -7,6 +7,16 @@ from __future__ import annotations
 
 from store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
 from store.image import Collected, StoredImage
+from store.image_view import ImageView
 from store.local import LocalStore
 
-__all__ = ["Collected", "ImageDamaged", "ImageMissing", "LocalStore", "StoreError", "StoreFull", "StoredImage"]
+__all__ = [
+    "Collected",
+    "ImageDamaged",
+    "ImageMissing",
+    "ImageView",
+    "LocalStore",
+    "StoreError",
+    "StoreFull",
+    "StoredImage",
+]

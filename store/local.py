@@ -17,6 +17,7 @@ from store.collector import Collector
 from store.errors import ImageDamaged, ImageMissing, StoreError, from_os_error, translated
 from store.image import Collected, ImageNeeds, StoredImage
 from store.image_reader import FolderSink, NoSink, Sink, read_image
+from store.image_view import ImageView
 from store.image_writer import ImageWriter
 from store.pack_reader import BlockCache, PackReader
 from store.pack_writer import PackWriter
@@ -110,6 +111,10 @@ class LocalStore:
                 encoded = replace(image, savepoint_id=new_id, lineage=lineage).encode()
                 self._write_manifest(path, self._temporary / f"{lease.token}{manifest.SUFFIX}", encoded)
         return StoredImage(raw_bytes=image.raw_bytes, stored_bytes=len(encoded))
+
+    def view(self, savepoint_id: str) -> ImageView:
+        """The image's files, to be read in part; to be closed by leaving it as a context. Raises ImageMissing."""
+        return ImageView(self._read_manifest(savepoint_id), self._pack_path, self._blocks)
 
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection. Does nothing when there is none."""

@@ -11,8 +11,9 @@ from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import control_pb2_grpc
 from grpc import aio
 
-from controller.api import pack
+from controller.api import pack, pack_inspection
 from controller.executions import Executions
+from controller.inspections import Inspections
 from controller.loads import Loads, Request
 from controller.savepoints import Savepoints
 from controller.undos import Undos
@@ -23,11 +24,14 @@ Context = aio.ServicerContext[Any, Any]
 class SavepointService(control_pb2_grpc.SavepointServiceServicer):
     """One method per RPC of flowsnap.v1.SavepointService."""
 
-    def __init__(self, executions: Executions, savepoints: Savepoints, loads: Loads, undos: Undos) -> None:
+    def __init__(
+        self, executions: Executions, savepoints: Savepoints, loads: Loads, undos: Undos, inspections: Inspections
+    ) -> None:
         self._executions = executions
         self._savepoints = savepoints
         self._loads = loads
         self._undos = undos
+        self._inspections = inspections
 
     async def CreateSavepoint(self, request: pb.CreateSavepointRequest, context: Context) -> pb.CreateSavepointResponse:
         execution = await self._executions.find(request.execution)
@@ -43,6 +47,21 @@ class SavepointService(control_pb2_grpc.SavepointServiceServicer):
         execution = await self._executions.find(request.execution)
         savepoint = await self._savepoints.resolve(execution, pack.selector_from_proto(request.savepoint))
         return pb.GetSavepointResponse(savepoint=pack.savepoint(savepoint))
+
+    async def InspectSavepoint(
+        self, request: pb.InspectSavepointRequest, context: Context
+    ) -> pb.InspectSavepointResponse:
+        execution = await self._executions.find(request.execution)
+        savepoint = await self._savepoints.resolve(execution, pack.selector_from_proto(request.savepoint))
+        report = await self._inspections.inspect(execution, savepoint)
+        return pb.InspectSavepointResponse(inspection=pack_inspection.inspection(savepoint, report))
+
+    async def DiffSavepoints(self, request: pb.DiffSavepointsRequest, context: Context) -> pb.DiffSavepointsResponse:
+        execution = await self._executions.find(request.execution)
+        before = await self._savepoints.resolve(execution, pack.selector_from_proto(request.before))
+        after = await self._savepoints.resolve(execution, pack.selector_from_proto(request.after))
+        difference = await self._inspections.compare(execution, before, after)
+        return pb.DiffSavepointsResponse(comparison=pack_inspection.comparison(before, after, difference))
 
     async def LoadSavepoint(self, request: pb.LoadSavepointRequest, context: Context) -> pb.LoadSavepointResponse:
         execution = await self._executions.find(request.execution)

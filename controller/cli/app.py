@@ -28,6 +28,7 @@ _MODULES = {
     "logs": "logs",
     "savepoints": "savepoints",
     "savepoint": "savepoints",
+    "diff": "diff",
     "load": "loads",
     "undo": "loads",
     "fork": "forks",

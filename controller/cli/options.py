@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from controller.cli import inputs
-from controller.cli.completion import complete_execution, complete_flow
+from controller.cli.completion import complete_execution, complete_flow, complete_savepoint
 from controller.cli.errors import CliError, usage_error
 from controller.cli.printer import Output
 
 if TYPE_CHECKING:
+    from flowsnap.v1 import control_pb2
+
     from controller.config import Config
 
 ExecutionArgument = Annotated[
@@ -22,6 +24,19 @@ ExecutionArgument = Annotated[
         metavar="EXECUTION", autocompletion=complete_execution, show_default=False, help="Id, prefix of an id, or name."
     ),
 ]
+
+
+def savepoint_argument(metavar: str) -> Any:
+    """A savepoint of the execution that stands before it on the line."""
+    return typer.Argument(
+        metavar=metavar,
+        autocompletion=complete_savepoint,
+        show_default=False,
+        help="A savepoint: its number, id=ID, or name=NAME (the newest of that name).",
+    )
+
+
+OptionalSavepointArgument = Annotated[str, savepoint_argument("[SAVEPOINT]")]
 
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="How results are printed.")]
 
@@ -40,6 +55,20 @@ def flow_source(flow: str, file: Path | None) -> tuple[str, str]:
     if bool(flow) is (file is not None):
         raise usage_error("give either --flow, the name of a pushed flow, or --file, a script")
     return (flow, "") if file is None else (file.name, inputs.read_flow(file))
+
+
+def savepoint_choice(text: str) -> control_pb2.SavepointSelector:
+    """NUMBER, id=ID or name=NAME; CliError for anything else."""
+    from flowsnap.v1 import control_pb2
+
+    kind, equals, value = text.partition("=")
+    if not equals and text.isascii() and text.isdigit():
+        return control_pb2.SavepointSelector(id=text)
+    if kind == "id" and value:
+        return control_pb2.SavepointSelector(id=value)
+    if kind == "name" and value:
+        return control_pb2.SavepointSelector(name=value)
+    raise usage_error(f"{text!r} names no savepoint: write its number, id=ID or name=NAME")
 
 
 def bad_choice(option: str, value: str, choices: Iterable[str]) -> CliError:

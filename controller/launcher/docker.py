@@ -62,6 +62,10 @@ class DockerLauncher:
         """The image's content id, "sha256:...". Raises NotFound, Unavailable."""
         return await self._ask(lambda engine: engine.image_id(image))
 
+    async def read_file(self, image: str, path: str, limit_bytes: int) -> bytes:
+        """A regular file of an image. Raises NotFound, InvalidArgument when it is larger, Unavailable."""
+        return await self._ask(lambda engine: engine.read_file(image, path, limit_bytes))
+
     async def wait_end(self, execution_id: str) -> ContainerEnd:
         """Returns when the container has ended or is gone; outlives a restart of the engine.
 

@@ -13,6 +13,7 @@ from controller.ports import ContainerSpec
 
 EXECUTION_LABEL = "flowsnap.execution"
 DATA_DIR_LABEL = "flowsnap.data-dir"
+READER_LABEL = "flowsnap.reader-of"
 
 AGENT_DIR = "/flowsnap"
 CONTROLLER_DIR = "/flowsnap-controller"
@@ -46,6 +47,11 @@ def container_name(execution_id: str) -> str:
 def data_dir_label(config: Config) -> str:
     """Tells the containers of controllers with different data folders apart on one engine."""
     return f"{DATA_DIR_LABEL}={config.data_dir}"
+
+
+def reader_label(config: Config) -> str:
+    """Of containers that are never started and exist for reading a file of their image."""
+    return f"{READER_LABEL}={config.data_dir}"
 
 
 def create_options(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import tarfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +15,14 @@ from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.utils import kwargs_from_env
 
 from controller.config import Config
-from controller.errors import NotFound
-from controller.launcher.docker_container import EXECUTION_LABEL, container_name, create_options, data_dir_label
+from controller.errors import InvalidArgument, NotFound
+from controller.launcher.docker_container import (
+    EXECUTION_LABEL,
+    container_name,
+    create_options,
+    data_dir_label,
+    reader_label,
+)
 from controller.launcher.docker_errors import DOCKER_ERRORS, translated
 from controller.launcher.docker_events import DockerEvents
 from controller.ports import ContainerEnd, ContainerSpec
@@ -33,6 +41,7 @@ class DockerEngine:
         self._entrypoint = entrypoint
         self._connections = connections
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
         self._connected: APIClient | None = None
         self.events = DockerEvents(self._connect, data_dir_label(config))
 
@@ -104,6 +113,23 @@ class DockerEngine:
             found = client.containers(all=True, filters={"label": data_dir_label(self._config)})
         return [container["Labels"][EXECUTION_LABEL] for container in found]
 
+    def read_file(self, image: str, path: str, limit_bytes: int) -> bytes:
+        """By way of a container that is never started: an image's files can't be asked for otherwise."""
+        with self._reading, self._asking(f"file {path} of image {image}: read") as client:
+            label = reader_label(self._config)
+            # What a controller left that was killed in the middle.
+            for old in client.containers(all=True, filters={"label": label}):
+                client.remove_container(old["Id"], force=True, v=True)
+            name, _, value = label.partition("=")
+            created = client.create_container(image, ["true"], labels={name: value}, network_disabled=True)
+            try:
+                chunks, stat = client.get_archive(created["Id"], path)
+                if stat["size"] > limit_bytes:
+                    raise InvalidArgument(f"file {path} of image {image}: its {stat['size']} bytes are too many")
+                return _only_file(b"".join(chunks), path, image)
+            finally:
+                client.remove_container(created["Id"], force=True, v=True)
+
     @contextmanager
     def _asking(self, what: str) -> Iterator[APIClient]:
         """The client; what it raises inside comes out as one of the core's errors. what: the attempt and its object."""
@@ -121,6 +147,15 @@ class DockerEngine:
         where = kwargs_from_env()
         _try_socket(where.get("base_url", DEFAULT_UNIX_SOCKET))
         return APIClient(version="auto", timeout=_TIMEOUT_S, max_pool_size=self._connections, **where)
+
+
+def _only_file(archive: bytes, path: str, image: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        found = tar.next()
+        content = tar.extractfile(found) if found is not None and found.isfile() else None
+        if content is None:
+            raise NotFound(f"file {path} of image {image}: it is no regular file")
+        return content.read()
 
 
 def _try_socket(url: str) -> None:

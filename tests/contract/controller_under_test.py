@@ -81,6 +81,9 @@ class FakeLauncher:
             raise NotFound("image missing: No such image")
         return f"sha256:{image}"
 
+    async def read_file(self, image: str, path: str, limit_bytes: int) -> bytes:
+        raise NotFound(f"file {path} of image {image}: there is none")
+
     async def wait_end(self, execution_id: str) -> ContainerEnd:
         if execution_id in self._ends:
             await self._ends[execution_id].wait()

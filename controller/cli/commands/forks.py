@@ -13,7 +13,7 @@ from controller.cli.options import ExecutionArgument, OutputOption
 from controller.cli.printer import Output, say
 
 if TYPE_CHECKING:
-    from flowsnap.v1 import control_pb2
+    pass
 
 app = options.new_app()
 
@@ -45,7 +45,7 @@ def fork(
 
     The original goes on untouched. What a script has read of its input already stays as it was.
     """
-    chosen = savepoint_choice(from_) if from_ else None
+    chosen = options.savepoint_choice(from_) if from_ else None
     given = inputs.input_value(input_ or [], None)
 
     from flowsnap.v1 import control_pb2
@@ -68,17 +68,3 @@ def fork(
     if output is Output.table:
         names = ", ".join(one.name for one in response.executions)
         say(f"Forked from {records.savepoint_label(response.savepoint)}: {names}")
-
-
-def savepoint_choice(text: str) -> control_pb2.SavepointSelector:
-    """NUMBER, id=ID or name=NAME; CliError for anything else."""
-    from flowsnap.v1 import control_pb2
-
-    kind, equals, value = text.partition("=")
-    if not equals and text.isascii() and text.isdigit():
-        return control_pb2.SavepointSelector(id=text)
-    if kind == "id" and value:
-        return control_pb2.SavepointSelector(id=value)
-    if kind == "name" and value:
-        return control_pb2.SavepointSelector(name=value)
-    raise usage_error(f"{text!r} names no savepoint: write its number, id=ID or name=NAME")

@@ -9,7 +9,7 @@ import typer
 from controller.cli import options, printer, records, savepoint_tree, units
 from controller.cli.completion import complete_savepoint_name, complete_savepoint_number
 from controller.cli.errors import usage_error
-from controller.cli.options import ExecutionArgument, OutputOption
+from controller.cli.options import ExecutionArgument, OptionalSavepointArgument, OutputOption
 from controller.cli.printer import Column, Output
 
 if TYPE_CHECKING:
@@ -90,22 +90,34 @@ def create(
 def show(
     ctx: typer.Context,
     execution: ExecutionArgument,
+    savepoint: OptionalSavepointArgument = "",
     id_: IdOption = "",
     name: NameOption = "",
     output: OutputOption = Output.table,
 ) -> None:
-    """Show one savepoint of an execution."""
+    """Show one savepoint and what it holds, without restoring it.
+
+    Processes, the stack of every Python thread with the variables of the flow's own code, memory, open files and
+    sockets, the flow's files. Values that are named like secrets are masked.
+    """
     from flowsnap.v1 import control_pb2
 
+    from controller.cli import inspection_text
     from controller.cli.client import connect
 
-    chosen = selector(execution, id_, name)
+    chosen = selector(execution, id_, name, savepoint)
     with connect(options.config(ctx)) as client:
-        savepoint = client.call(
-            client.savepoints.GetSavepoint,
-            control_pb2.GetSavepointRequest(execution=execution, savepoint=chosen),
-        ).savepoint
-    printer.emit(output, records.record(savepoint), lambda: _fields(savepoint))
+        found = client.call(
+            client.savepoints.InspectSavepoint,
+            control_pb2.InspectSavepointRequest(execution=execution, savepoint=chosen),
+        ).inspection
+    document = records.record(found)
+
+    def show_all() -> None:
+        _fields(found.savepoint)
+        inspection_text.inspection(found)
+
+    printer.emit(output, {**document.pop("savepoint"), **document}, show_all)
 
 
 @group.command()
@@ -150,10 +162,14 @@ def _named(text: str) -> control_pb2.SavepointSelector:
     return control_pb2.SavepointSelector(id=value if equals and key == "id" else text)
 
 
-def selector(execution: str, id_: str, name: str) -> control_pb2.SavepointSelector:
-    """The savepoint that --id or --name chose; CliError unless exactly one of them is given."""
+def selector(execution: str, id_: str, name: str, argument: str = "") -> control_pb2.SavepointSelector:
+    """The savepoint that --id, --name or an argument chose; CliError unless exactly one of them is given."""
     from flowsnap.v1 import control_pb2
 
+    if argument and (id_ or name):
+        raise usage_error(f"{argument!r} and an option are given: choose one savepoint, by one of them")
+    if argument:
+        return options.savepoint_choice(argument)
     if bool(id_) == bool(name):
         how_many = "both --id and --name are given" if id_ else "no savepoint is given"
         raise usage_error(

@@ -4,6 +4,7 @@ isort:skip_file
 What gRPC clients and snapctl talk to."""
 
 from collections import abc as _abc
+from flowsnap.v1 import inspection_pb2 as _inspection_pb2
 from flowsnap.v1 import retention_pb2 as _retention_pb2
 from flowsnap.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
@@ -676,6 +677,96 @@ class GetSavepointResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSavepointResponse: _TypeAlias = GetSavepointResponse  # noqa: Y015
+
+@_typing.final
+class InspectSavepointRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    execution: _builtins.str
+    @_builtins.property
+    def savepoint(self) -> Global___SavepointSelector: ...
+    def __init__(
+        self,
+        *,
+        execution: _builtins.str = ...,
+        savepoint: Global___SavepointSelector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savepoint", b"savepoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "savepoint", b"savepoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectSavepointRequest: _TypeAlias = InspectSavepointRequest  # noqa: Y015
+
+@_typing.final
+class InspectSavepointResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INSPECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def inspection(self) -> _inspection_pb2.Inspection: ...
+    def __init__(
+        self,
+        *,
+        inspection: _inspection_pb2.Inspection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["inspection", b"inspection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inspection", b"inspection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InspectSavepointResponse: _TypeAlias = InspectSavepointResponse  # noqa: Y015
+
+@_typing.final
+class DiffSavepointsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    execution: _builtins.str
+    @_builtins.property
+    def before(self) -> Global___SavepointSelector: ...
+    @_builtins.property
+    def after(self) -> Global___SavepointSelector: ...
+    def __init__(
+        self,
+        *,
+        execution: _builtins.str = ...,
+        before: Global___SavepointSelector | None = ...,
+        after: Global___SavepointSelector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "execution", b"execution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffSavepointsRequest: _TypeAlias = DiffSavepointsRequest  # noqa: Y015
+
+@_typing.final
+class DiffSavepointsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comparison(self) -> _inspection_pb2.Comparison: ...
+    def __init__(
+        self,
+        *,
+        comparison: _inspection_pb2.Comparison | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffSavepointsResponse: _TypeAlias = DiffSavepointsResponse  # noqa: Y015
 
 @_typing.final
 class LoadSavepointRequest(_message.Message):

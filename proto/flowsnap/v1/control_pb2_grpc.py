@@ -517,6 +517,16 @@ class SavepointServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.GetSavepointRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.GetSavepointResponse.FromString,
                 _registered_method=True)
+        self.InspectSavepoint = channel.unary_unary(
+                '/flowsnap.v1.SavepointService/InspectSavepoint',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.InspectSavepointRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.InspectSavepointResponse.FromString,
+                _registered_method=True)
+        self.DiffSavepoints = channel.unary_unary(
+                '/flowsnap.v1.SavepointService/DiffSavepoints',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.DiffSavepointsRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.DiffSavepointsResponse.FromString,
+                _registered_method=True)
         self.LoadSavepoint = channel.unary_unary(
                 '/flowsnap.v1.SavepointService/LoadSavepoint',
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.LoadSavepointRequest.SerializeToString,
@@ -552,6 +562,20 @@ class SavepointServiceServicer:
 
     def GetSavepoint(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InspectSavepoint(self, request, context):
+        """Reads what its image holds, without restoring it: processes, memory, files, Python's stacks and variables.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffSavepoints(self, request, context):
+        """What differs between two savepoints of an execution.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -594,6 +618,16 @@ def add_SavepointServiceServicer_to_server(servicer, server):
                     servicer.GetSavepoint,
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.GetSavepointRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.GetSavepointResponse.SerializeToString,
+            ),
+            'InspectSavepoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.InspectSavepoint,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.InspectSavepointRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.InspectSavepointResponse.SerializeToString,
+            ),
+            'DiffSavepoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffSavepoints,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.DiffSavepointsRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.DiffSavepointsResponse.SerializeToString,
             ),
             'LoadSavepoint': grpc.unary_unary_rpc_method_handler(
                     servicer.LoadSavepoint,
@@ -692,6 +726,60 @@ class SavepointService:
             '/flowsnap.v1.SavepointService/GetSavepoint',
             flowsnap_dot_v1_dot_control__pb2.GetSavepointRequest.SerializeToString,
             flowsnap_dot_v1_dot_control__pb2.GetSavepointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InspectSavepoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.SavepointService/InspectSavepoint',
+            flowsnap_dot_v1_dot_control__pb2.InspectSavepointRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.InspectSavepointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffSavepoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.SavepointService/DiffSavepoints',
+            flowsnap_dot_v1_dot_control__pb2.DiffSavepointsRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.DiffSavepointsResponse.FromString,
             options,
             channel_credentials,
             insecure,

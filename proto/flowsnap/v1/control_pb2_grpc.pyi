@@ -165,6 +165,10 @@ class SavepointServiceStub:
     """Takes a savepoint of a running execution at this instant."""
     ListSavepoints: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListSavepointsRequest, _control_pb2.ListSavepointsResponse]
     GetSavepoint: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetSavepointRequest, _control_pb2.GetSavepointResponse]
+    InspectSavepoint: _grpc.UnaryUnaryMultiCallable[_control_pb2.InspectSavepointRequest, _control_pb2.InspectSavepointResponse]
+    """Reads what its image holds, without restoring it: processes, memory, files, Python's stacks and variables."""
+    DiffSavepoints: _grpc.UnaryUnaryMultiCallable[_control_pb2.DiffSavepointsRequest, _control_pb2.DiffSavepointsResponse]
+    """What differs between two savepoints of an execution."""
     LoadSavepoint: _grpc.UnaryUnaryMultiCallable[_control_pb2.LoadSavepointRequest, _control_pb2.LoadSavepointResponse]
     """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
     UndoLoad: _grpc.UnaryUnaryMultiCallable[_control_pb2.UndoLoadRequest, _control_pb2.UndoLoadResponse]
@@ -179,6 +183,10 @@ class SavepointServiceAsyncStub(SavepointServiceStub):
     """Takes a savepoint of a running execution at this instant."""
     ListSavepoints: _aio.UnaryUnaryMultiCallable[_control_pb2.ListSavepointsRequest, _control_pb2.ListSavepointsResponse]  # type: ignore[assignment]
     GetSavepoint: _aio.UnaryUnaryMultiCallable[_control_pb2.GetSavepointRequest, _control_pb2.GetSavepointResponse]  # type: ignore[assignment]
+    InspectSavepoint: _aio.UnaryUnaryMultiCallable[_control_pb2.InspectSavepointRequest, _control_pb2.InspectSavepointResponse]  # type: ignore[assignment]
+    """Reads what its image holds, without restoring it: processes, memory, files, Python's stacks and variables."""
+    DiffSavepoints: _aio.UnaryUnaryMultiCallable[_control_pb2.DiffSavepointsRequest, _control_pb2.DiffSavepointsResponse]  # type: ignore[assignment]
+    """What differs between two savepoints of an execution."""
     LoadSavepoint: _aio.UnaryUnaryMultiCallable[_control_pb2.LoadSavepointRequest, _control_pb2.LoadSavepointResponse]  # type: ignore[assignment]
     """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
     UndoLoad: _aio.UnaryUnaryMultiCallable[_control_pb2.UndoLoadRequest, _control_pb2.UndoLoadResponse]  # type: ignore[assignment]
@@ -208,6 +216,22 @@ class SavepointServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.GetSavepointRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.GetSavepointResponse, _abc.Awaitable[_control_pb2.GetSavepointResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def InspectSavepoint(
+        self,
+        request: _control_pb2.InspectSavepointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.InspectSavepointResponse, _abc.Awaitable[_control_pb2.InspectSavepointResponse]]:
+        """Reads what its image holds, without restoring it: processes, memory, files, Python's stacks and variables."""
+
+    @_abc_1.abstractmethod
+    def DiffSavepoints(
+        self,
+        request: _control_pb2.DiffSavepointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.DiffSavepointsResponse, _abc.Awaitable[_control_pb2.DiffSavepointsResponse]]:
+        """What differs between two savepoints of an execution."""
 
     @_abc_1.abstractmethod
     def LoadSavepoint(

@@ -1,0 +1,34 @@
+"""How much work one inspection may be, whatever the memory that it reads says."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from controller.inspection.errors import Exhausted
+
+_LOOK_AT_CLOCK_EVERY: Final = 1024
+
+
+class Budget:
+    """Counted down by whoever reads; shared by all processes of a savepoint."""
+
+    def __init__(self, *, steps: int = 400_000, read_bytes: int = 64 << 20, seconds: float = 10) -> None:
+        """steps: objects and pieces of memory looked at. read_bytes: taken from the store or the container image."""
+        self._steps = steps
+        self._bytes = read_bytes
+        self._deadline = time.monotonic() + seconds
+
+    def step(self) -> None:
+        """Raises Exhausted."""
+        self._steps -= 1
+        if self._steps < 0:
+            raise Exhausted("too many objects")
+        if not self._steps % _LOOK_AT_CLOCK_EVERY and time.monotonic() > self._deadline:
+            raise Exhausted("it took too long")
+
+    def take(self, count: int) -> None:
+        """Raises Exhausted."""
+        self._bytes -= count
+        if self._bytes < 0:
+            raise Exhausted("too much memory")
