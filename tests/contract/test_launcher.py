@@ -16,7 +16,7 @@ from docker import APIClient
 from controller.config import DEFAULT_IMAGE, MIB, Config
 from controller.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
 from controller.launcher.docker import DockerLauncher
-from controller.launcher.docker_container import container_name
+from controller.launcher.docker_container import container_name, reader_label
 from controller.ports import ContainerEnd, ContainerSpec, Launcher
 
 # Any image with a shell and python3 will do.
@@ -205,3 +205,32 @@ async def test_container_is_named_after_its_execution_when_started(config: Confi
     assert seen["Name"] == f"/flowsnap-{spec.execution_id}"
     assert seen["HostConfig"]["MemorySwap"] == seen["HostConfig"]["Memory"] == 64 * MIB
     assert not seen["HostConfig"]["AutoRemove"]
+
+
+async def test_file_comes_back_when_it_is_read_from_an_image(config: Config) -> None:
+    async with launching(config) as launcher:
+        content = await launcher.read_file(IMAGE, "/usr/share/flowsnap/contents.txt", MIB)
+        assert b"deb criu=" in content
+        with pytest.raises(InvalidArgument, match="bytes are too many"):
+            await launcher.read_file(IMAGE, "/usr/share/flowsnap/contents.txt", 10)
+        for path in ("/nothing", "/usr"):
+            with pytest.raises(NotFound, match=path):
+                await launcher.read_file(IMAGE, path, MIB)
+        with pytest.raises(NotFound, match="flowsnap/none"):
+            await launcher.read_file("flowsnap/none", "/etc/passwd", MIB)
+        assert not readers(config)
+
+
+async def test_leftover_is_removed_when_a_file_is_read(config: Config) -> None:
+    """Of a controller that was killed while it read."""
+    name, _, value = reader_label(config).partition("=")
+    APIClient().create_container(IMAGE, ["true"], labels={name: value})
+    assert readers(config)
+    async with launching(config) as launcher:
+        await launcher.read_file(IMAGE, "/etc/passwd", MIB)
+        assert not await launcher.list_executions()
+    assert not readers(config)
+
+
+def readers(config: Config) -> list[dict[str, str]]:
+    return list(APIClient().containers(all=True, filters={"label": reader_label(config)}))

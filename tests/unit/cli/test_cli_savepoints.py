@@ -6,8 +6,9 @@ import os
 import pty
 import subprocess
 
+import grpc
 import pytest
-from flowsnap.v1 import control_pb2, types_pb2
+from flowsnap.v1 import control_pb2, inspection_pb2, types_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 EXECUTION = types_pb2.Execution(
@@ -119,12 +120,163 @@ def test_the_number_is_the_result_when_a_savepoint_is_taken(controller, snapctl)
     assert controller.requests_of("CreateSavepoint")[0].name == "now"
 
 
-def test_one_savepoint_is_shown_when_it_is_chosen(controller, snapctl):
-    controller.answer("GetSavepoint", control_pb2.GetSavepointResponse(savepoint=savepoint(2, 1, "fetched")))
-    assert "sp-2" in snapctl("savepoint", "show", "up-1", "--id", "2").out
-    assert snapctl("savepoint", "show", "up-1", "--name", "fetched", "-o", "json").json["frozen_us"] == 7940
-    first, second = controller.requests_of("GetSavepoint")
-    assert (first.savepoint.id, second.savepoint.name) == ("2", "fetched")
+def inspection() -> inspection_pb2.Inspection:
+    frames = [
+        inspection_pb2.PythonFrame(file="/usr/lib/python3.13/threading.py", function="wait", line=7),
+        inspection_pb2.PythonFrame(
+            file="/flow/up.py",
+            function="handler",
+            line=5,
+            is_users=True,
+            variables=[inspection_pb2.PythonVariable(name="count", type="int", text="42")],
+        ),
+    ]
+    python = inspection_pb2.PythonInspection(
+        version="3.13.5",
+        threads=[inspection_pb2.PythonThread(id=1, name="MainThread", frames=frames)],
+        modules=[
+            inspection_pb2.PythonModule(
+                file="/flow/up.py", variables=[inspection_pb2.PythonVariable(name="LIMIT", text="\x1b[31m12")]
+            )
+        ],
+        problem="reading was stopped: too many objects",
+    )
+    return inspection_pb2.Inspection(
+        savepoint=savepoint(2, 1, "fetched"),
+        output_value_json=b'{"a": 1}',
+        processes=[
+            inspection_pb2.ProcessInspection(
+                pid=1,
+                command="python3",
+                arguments=["python3", "-m", "x"],
+                state="running",
+                thread_ids=[1],
+                memory=[
+                    inspection_pb2.MemoryArea(
+                        kind=inspection_pb2.MEMORY_KIND_HEAP, size_bytes=2**21, dumped_bytes=2**20
+                    ),
+                    inspection_pb2.MemoryArea(kind=inspection_pb2.MEMORY_KIND_FILE, path="/usr/bin/x"),
+                ],
+                open_files=[
+                    inspection_pb2.OpenFile(
+                        descriptor=3, kind="tcp", name="127.0.0.1:80", state="listening", position=-1
+                    )
+                ],
+                python=python,
+            ),
+            inspection_pb2.ProcessInspection(pid=4, parent_pid=1, command="sh", state="zombie"),
+        ],
+        scratch_files=[inspection_pb2.ScratchFile(path="/work/a", kind="file", size_bytes=2048)],
+        scratch_file_count=1,
+        scratch_bytes=2048,
+        problems=["criu/mm-4.img: it is missing or empty"],
+    )
+
+
+def test_all_that_it_holds_is_shown_when_a_savepoint_is_chosen(controller, snapctl):
+    controller.answer("InspectSavepoint", control_pb2.InspectSavepointResponse(inspection=inspection()))
+    result = snapctl("savepoint", "show", "up-1", "fetched")
+    lines = [" ".join(line.split()) for line in result.out.splitlines()]
+    for line in (
+        "Id: sp-2",
+        "1 running 1 python3 -m x",
+        "4 zombie 0 [sh]",
+        "Python 3.13.5: process 1, thread 1, MainThread, newest call last",
+        "/flow/up.py:5 in handler",
+        "count = 42",
+        "LIMIT = \N{REPLACEMENT CHARACTER}[31m12",
+        "1 3 tcp 127.0.0.1:80 listening",
+        "1 heap 1.0 MiB 2.0 MiB",
+        "1 /usr/bin/x 0 B 0 B",
+        "Files of the flow: 1, 2.0 KiB",
+        "/work/a 2.0 KiB",
+    ):
+        assert line in lines
+    assert lines.index("/usr/lib/python3.13/threading.py:7 in wait") > lines.index("/flow/up.py:5 in handler")
+    assert "note: process 1: reading was stopped: too many objects" in result.err
+    assert "note: criu/mm-4.img: it is missing or empty" in result.err
+
+
+def test_one_document_is_printed_when_json_is_asked_for(controller, snapctl):
+    controller.answer("InspectSavepoint", control_pb2.InspectSavepointResponse(inspection=inspection()))
+    found = snapctl("savepoint", "show", "up-1", "--name", "fetched", "-o", "json").json
+    assert (found["frozen_us"], found["output_value"]) == (7940, {"a": 1})
+    assert found["processes"][0]["memory"][0]["kind"] == "HEAP"
+    assert found["processes"][0]["python"]["threads"][0]["frames"][1]["variables"][0]["text"] == "42"
+    assert found["processes"][1]["python"] is None
+
+
+@pytest.mark.parametrize(
+    ("args", "id_", "name"),
+    [
+        (["2"], "2", ""),
+        (["sp-2"], "sp-2", ""),
+        (["fetched"], "", "fetched"),
+        (["--id", "2"], "2", ""),
+        (["--name", "2"], "", "2"),
+    ],
+)
+def test_number_id_and_name_are_told_apart_when_a_savepoint_is_shown(controller, snapctl, args, id_, name):
+    controller.answer("InspectSavepoint", control_pb2.InspectSavepointResponse(inspection=inspection()))
+    assert snapctl("savepoint", "show", "up-1", *args).exit_code == 0
+    (request,) = controller.requests_of("InspectSavepoint")
+    assert (request.savepoint.id, request.savepoint.name) == (id_, name)
+
+
+@pytest.mark.parametrize(("args", "words"), [(["2", "--name", "a"], "choose one"), ([], "no savepoint is given")])
+def test_one_choice_is_asked_for_when_a_savepoint_is_shown(controller, snapctl, args, words):
+    result = snapctl("savepoint", "show", "up-1", *args)
+    assert result.exit_code == 2
+    assert words in result.err
+
+
+def test_what_differs_is_shown_when_two_savepoints_are_compared(controller, snapctl):
+    change = inspection_pb2.VariableChange
+    comparison = inspection_pb2.Comparison(
+        before=savepoint(1, 1),
+        after=savepoint(2, 1, "fetched"),
+        processes=[inspection_pb2.ProcessChange(kind=1, pid=4, command="sleep", change="sleep 10")],
+        variables=[
+            change(kind=3, pid=1, thread_id=1, file="/flow/up.py", function="handler", name="n", before="1", after="2"),
+            change(kind=1, pid=1, thread_id=1, file="/flow/up.py", function="handler", name="new", after="[]"),
+            change(kind=2, pid=1, file="/flow/up.py", name="GONE", before="'x'"),
+        ],
+        scratch_files=[
+            inspection_pb2.ScratchFileChange(kind=3, path="/work/a", bytes_before=0, bytes_after=2048),
+            inspection_pb2.ScratchFileChange(kind=1, path="/work/b", bytes_before=-1, bytes_after=3),
+        ],
+        memory=[inspection_pb2.MemoryChange(pid=1, kind=inspection_pb2.MEMORY_KIND_HEAP, changed_pages=2)],
+        output_before_json=b"null",
+        output_after_json=b'{"a":1}',
+        problems=["process 4: variables can't be read: Python 3.14.0 is not known"],
+    )
+    controller.answer("DiffSavepoints", control_pb2.DiffSavepointsResponse(comparison=comparison))
+    result = snapctl("diff", "up-1", "1", "fetched")
+    lines = [" ".join(line.split()) for line in result.out.splitlines()]
+    for line in (
+        "From savepoint 1 to savepoint 2 (fetched)",
+        'null -> {"a":1}',
+        "+ 4 sleep sleep 10",
+        "Variables of handler in /flow/up.py (process 1, thread 1)",
+        "~ n = 1 -> 2",
+        "+ new = []",
+        "- GONE = 'x'",
+        "~ /work/a 0 B -> 2.0 KiB",
+        "+ /work/b 3 B",
+        "1 heap 8.0 KiB",
+    ):
+        assert line in lines
+    assert "Python 3.14.0 is not known" in result.err
+    (request,) = controller.requests_of("DiffSavepoints")
+    assert (request.before.id, request.after.name) == ("1", "fetched")
+    assert snapctl("diff", "up-1", "1", "2", "-o", "json").json["variables"][0]["kind"] == "CHANGED"
+
+
+def test_errors_have_their_exit_codes_when_an_image_is_damaged(controller, snapctl):
+    controller.refuse("InspectSavepoint", grpc.StatusCode.DATA_LOSS, "savepoint 2: its image is gone")
+    result = snapctl("savepoint", "show", "up-1", "2")
+    assert result.exit_code == 9
+    assert "its image is gone" in result.err
 
 
 @pytest.mark.parametrize(("args", "words"), [([], "no savepoint is given"), (["--id", "1", "--name", "a"], "both")])
