@@ -66,7 +66,9 @@ class Scratch:
         file = self.files[path]
         if self._digests is None:
             self._digests = self._image.page_digests("scratch.bin") if "scratch.bin" in self._image else ()
-        known = hashlib.sha256(f"{file.kind} {file.size} {file.mode}".encode())
+        # A folder grows with what is in it.
+        size = 0 if file.kind == "folder" else file.size
+        known = hashlib.sha256(f"{file.kind} {size} {file.mode}".encode())
         for start, at, count in file.extents:
             known.update(f"{start} {count}".encode())
             for digest in self._digests[at // PAGE : at // PAGE + count // PAGE]:

@@ -175,7 +175,7 @@ def inspection() -> inspection_pb2.Inspection:
 
 def test_all_that_it_holds_is_shown_when_a_savepoint_is_chosen(controller, snapctl):
     controller.answer("InspectSavepoint", control_pb2.InspectSavepointResponse(inspection=inspection()))
-    result = snapctl("savepoint", "show", "up-1", "fetched")
+    result = snapctl("savepoint", "show", "up-1", "name=fetched")
     lines = [" ".join(line.split()) for line in result.out.splitlines()]
     for line in (
         "Id: sp-2",
@@ -210,8 +210,8 @@ def test_one_document_is_printed_when_json_is_asked_for(controller, snapctl):
     ("args", "id_", "name"),
     [
         (["2"], "2", ""),
-        (["sp-2"], "sp-2", ""),
-        (["fetched"], "", "fetched"),
+        (["id=sp-2"], "sp-2", ""),
+        (["name=fetched"], "", "fetched"),
         (["--id", "2"], "2", ""),
         (["--name", "2"], "", "2"),
     ],
@@ -223,7 +223,14 @@ def test_number_id_and_name_are_told_apart_when_a_savepoint_is_shown(controller,
     assert (request.savepoint.id, request.savepoint.name) == (id_, name)
 
 
-@pytest.mark.parametrize(("args", "words"), [(["2", "--name", "a"], "choose one"), ([], "no savepoint is given")])
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["2", "--name", "a"], "choose one"),
+        (["fetched"], "write its number, id=ID or name=NAME"),
+        ([], "no savepoint is given"),
+    ],
+)
 def test_one_choice_is_asked_for_when_a_savepoint_is_shown(controller, snapctl, args, words):
     result = snapctl("savepoint", "show", "up-1", *args)
     assert result.exit_code == 2
@@ -251,7 +258,7 @@ def test_what_differs_is_shown_when_two_savepoints_are_compared(controller, snap
         problems=["process 4: variables can't be read: Python 3.14.0 is not known"],
     )
     controller.answer("DiffSavepoints", control_pb2.DiffSavepointsResponse(comparison=comparison))
-    result = snapctl("diff", "up-1", "1", "fetched")
+    result = snapctl("diff", "up-1", "1", "name=fetched")
     lines = [" ".join(line.split()) for line in result.out.splitlines()]
     for line in (
         "From savepoint 1 to savepoint 2 (fetched)",
