@@ -38,7 +38,8 @@ class Connection:
     ) -> Connection:
         """Create or replace. Secrets are encrypted and never come back; so are fields of the value such as password.
 
-        Raises InvalidInputError for an unknown type, and for inputs that the type does not know.
+        Raises InvalidInputError for an unknown type, and for inputs that the type does not know; PermissionDenied where
+        an operator saved it. What a flow saves can't lead to the controller's own host.
         """
         arguments = {"name": self.name, "connection_type": connection_type, "value": value, "secrets": secrets}
         self._channel.call("connection_save", arguments)
@@ -49,5 +50,5 @@ class Connection:
         return bool(self._channel.call("connection_exists", {"name": self.name}))
 
     def delete(self) -> None:
-        """Raises ResourceNotFoundError."""
+        """Raises ResourceNotFoundError; PermissionDenied where an operator saved it."""
         self._channel.call("connection_delete", {"name": self.name})

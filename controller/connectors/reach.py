@@ -24,6 +24,8 @@ _METADATA: Final = frozenset(
 # What no library can take for anything but a name.
 _NAME = re.compile(r"\w[\w.-]*")
 
+_ANY_PORT: Final = 9
+
 # The address of each host that was judged; None when an operator chose where the call leads.
 _judged: ContextVar[Mapping[str, str] | None] = ContextVar("judged", default=None)
 
@@ -112,11 +114,11 @@ def _is_own(text: str) -> bool:
 
 
 def _is_of_this_host(address: _Address) -> bool:
-    """Only a host's own addresses can be bound."""
+    """Only to a host's own address is that address itself the nearest to come from. Sends nothing."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004  of IP
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(address), 0))
+            probe.connect((str(address), _ANY_PORT))
+            return ipaddress.ip_address(probe.getsockname()[0]) == address
     except OSError:
         return False
-    return True

@@ -110,9 +110,9 @@ async def test_judged_addresses_are_known_to_a_plug_in_when_it_says_where_it_lea
             return {"to": await asyncio.to_thread(address_of, values["note"])}
 
     guard = Guard("FAULTY", Leading())
-    led = await guard.call({"note": "3221225985"}, idempotency_key="k", led_by_flow=True)
-    assert led == {"to": "192.0.2.1"}
-    assert await guard.call({"note": "3221225985"}, idempotency_key="k") == {"to": "3221225985"}
+    led = await guard.call({"note": "3405803777"}, idempotency_key="k", led_by_flow=True)
+    assert led == {"to": "203.0.113.1"}
+    assert await guard.call({"note": "3405803777"}, idempotency_key="k") == {"to": "3405803777"}
     with pytest.raises(ConnectorError, match="own host or link"):
         await guard.call({"note": "localhost"}, idempotency_key="k", led_by_flow=True)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,12 +27,12 @@ OWN = [
     ("REDIS", {"command": "PING"}),
     ("REST", {"url": "http://127.0.0.1/"}),
     ("REST", {"base_url": "http://[::ffff:127.0.0.1]:9/", "path": "x"}),
-    ("REST", {"url": "http://192.0.2.1/", "follow_redirects": True}),
+    ("REST", {"url": "http://203.0.113.1/", "follow_redirects": True}),
     ("S3", {"endpoint_url": "http://localhost:9000", "bucket": "b", "key": "k"}),
     ("SCP", {"host": "127.0.0.1", "path": "x"}),
     ("SFTP", {"host": "127.0.0.1", "path": "x"}),
     ("SMTP", {"host": "127.0.0.1", "check_only": True}),
-    ("SOAP", {"wsdl": "http://192.0.2.1/"}),
+    ("SOAP", {"wsdl": "http://203.0.113.1/"}),
     ("SQLITE", {"path": "/etc/x.db", "fetch": "SELECT 1"}),
     ("SQLPG", {"fetch": "SELECT 1"}),
     ("SQLPG", {"host": "/run/postgresql", "fetch": "SELECT 1"}),
@@ -86,11 +88,12 @@ async def test_address_is_refused_when_it_is_of_the_host_or_its_link(host: str) 
 
 
 async def test_address_is_refused_when_an_interface_of_the_host_has_it() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))
-        own = probe.getsockname()[0]
-    with pytest.raises(ConnectorError, match="is the controller's own host or link"):
-        await judge([own])
+    table = Path("/proc/net/fib_trie").read_text()
+    own = set(re.findall(r"-- (\S+)\n\s+/32 host LOCAL", table))
+    assert "127.0.0.1" in own
+    for address in own:
+        with pytest.raises(ConnectorError, match="is the controller's own host or link"):
+            await judge([address])
 
 
 @pytest.mark.parametrize("host", ["", "a,b", "a b", "-x", "a\nb", "user@host", "host:1", "ldapi:%2Frun", "[::1"])
@@ -108,7 +111,7 @@ async def test_finding_a_name_is_tried_again_when_there_is_none() -> None:
 
 async def test_any_bad_address_of_a_name_is_enough_when_it_has_several(monkeypatch: pytest.MonkeyPatch) -> None:
     async def found(*_: object, **__: object) -> list[Any]:
-        return [(socket.AF_INET, 1, 6, "", (address, 0)) for address in ("192.0.2.1", "127.0.0.1")]
+        return [(socket.AF_INET, 1, 6, "", (address, 0)) for address in ("203.0.113.1", "127.0.0.1")]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
     with pytest.raises(ConnectorError, match=r"two\.example is the controller's own host or link"):
@@ -116,25 +119,25 @@ async def test_any_bad_address_of_a_name_is_enough_when_it_has_several(monkeypat
 
 
 async def test_judged_address_is_the_one_to_connect_to_when_a_flow_leads() -> None:
-    assert await judge(["192.0.2.1", "2001:db8::1"]) == {"192.0.2.1": "192.0.2.1", "2001:db8::1": "2001:db8::1"}
+    assert await judge(["203.0.113.1", "2001:db8::1"]) == {"203.0.113.1": "203.0.113.1", "2001:db8::1": "2001:db8::1"}
     assert not led_by_flow()
-    with only_to({"host": "192.0.2.1"}):
-        assert (led_by_flow(), address_of("host"), address_of("other")) == (True, "192.0.2.1", "other")
+    with only_to({"host": "203.0.113.1"}):
+        assert (led_by_flow(), address_of("host"), address_of("other")) == (True, "203.0.113.1", "other")
     assert (led_by_flow(), address_of("host")) == (False, "host")
 
 
 @pytest.mark.parametrize(
     ("kind", "inputs"),
     [
-        ("GIT", {"repository_url": "https://192.0.2.1\\@127.0.0.1/x.git"}),
-        ("GIT", {"repository_url": "https://192.0.2.1?@127.0.0.1/x.git"}),
-        ("GIT", {"repository_url": "ssh://127.0.0.1%2f@192.0.2.1@127.0.0.1/x"}),
-        ("S3", {"bucket": "arn:aws:s3:us-east-1:123456789012:accesspoint/x", "endpoint_url": "http://192.0.2.1"}),
-        ("REST", {"base_url": "http://192.0.2.1/a", "path": "b/../../c"}),
-        ("REST", {"base_url": "http://192.0.2.1/a", "path": "%2e%2e/c"}),
-        ("REST", {"url": "http://192.0.2.1/", "headers": {"host": "other"}}),
-        ("WEBDAV", {"base_url": "http://192.0.2.1/a", "path": "../c"}),
-        ("WEBDAV", {"base_url": "http://192.0.2.1/a", "path": "x", "action": "move", "to": "..\\c"}),
+        ("GIT", {"repository_url": "https://203.0.113.1\\@127.0.0.1/x.git"}),
+        ("GIT", {"repository_url": "https://203.0.113.1?@127.0.0.1/x.git"}),
+        ("GIT", {"repository_url": "ssh://127.0.0.1%2f@203.0.113.1@127.0.0.1/x"}),
+        ("S3", {"bucket": "arn:aws:s3:us-east-1:123456789012:accesspoint/x", "endpoint_url": "http://203.0.113.1"}),
+        ("REST", {"base_url": "http://203.0.113.1/a", "path": "b/../../c"}),
+        ("REST", {"base_url": "http://203.0.113.1/a", "path": "%2e%2e/c"}),
+        ("REST", {"url": "http://203.0.113.1/", "headers": {"host": "other"}}),
+        ("WEBDAV", {"base_url": "http://203.0.113.1/a", "path": "../c"}),
+        ("WEBDAV", {"base_url": "http://203.0.113.1/a", "path": "x", "action": "move", "to": "..\\c"}),
     ],
 )
 async def test_input_is_refused_when_it_could_lead_elsewhere_than_it_says(kind: str, inputs: dict[str, Any]) -> None:
@@ -143,7 +146,7 @@ async def test_input_is_refused_when_it_could_lead_elsewhere_than_it_says(kind: 
 
 
 async def test_path_stays_with_the_host_of_its_base(free_tcp_port: int) -> None:
-    for path in ("@192.0.2.1/", "//192.0.2.1/", "\\\\192.0.2.1", ":80@192.0.2.1", "http://192.0.2.1/"):
+    for path in ("@203.0.113.1/", "//203.0.113.1/", "\\\\203.0.113.1", ":80@203.0.113.1", "http://203.0.113.1/"):
         inputs = {"base_url": f"http://127.0.0.1:{free_tcp_port}", "path": path}
         with pytest.raises(ConnectorError, match=rf"^REST: GET http://127\.0\.0\.1:{free_tcp_port}/.*attempts failed"):
             await connector("REST").call(inputs, idempotency_key="k")
