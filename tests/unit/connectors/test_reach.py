@@ -87,9 +87,12 @@ async def test_address_is_refused_when_it_is_of_the_host_or_its_link(host: str) 
     assert caught.value.error_type == "PermissionDenied"
 
 
+def own_addresses() -> set[str]:
+    return set(re.findall(r"-- (\S+)\n\s+/32 host LOCAL", Path("/proc/net/fib_trie").read_text()))
+
+
 async def test_address_is_refused_when_an_interface_of_the_host_has_it() -> None:
-    table = Path("/proc/net/fib_trie").read_text()
-    own = set(re.findall(r"-- (\S+)\n\s+/32 host LOCAL", table))
+    own = own_addresses()
     assert "127.0.0.1" in own
     for address in own:
         with pytest.raises(ConnectorError, match="is the controller's own host or link"):
