@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mimetypes
 from email.message import EmailMessage
@@ -87,6 +88,9 @@ class SmtpConnector:
             raise refused(f"{where}: sending", words(error)) from error
         finally:
             # No polite QUIT: what was accepted is accepted, and a failure now must not look like one of the sending.
+            if isinstance(client.transport, asyncio.WriteTransport):
+                # Nor does TLS wait for the other side's goodbye.
+                client.transport.abort()
             client.close()
         return {
             "message_id": message["Message-ID"],
