@@ -92,9 +92,19 @@ class SecretBox:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(self._path)
+            # What is sealed with it may be on the disk in the next moment.
+            _sync_folder(self._path.parent)
         except OSError as error:
             raise Unavailable(f"the key file {self._path} can't be written: {error}") from error
         self._keys = keys
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _new_key() -> dict[bytes, bytes]:

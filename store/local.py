@@ -52,6 +52,7 @@ class LocalStore:
             for folder in (self._packs, self._manifests, self._temporary):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sync_folder(root)
+            self._sync_folder(root.parent)
 
     def put(self, savepoint_id: str, folder: Path, *, lineage: str, parent: str | None = None) -> StoredImage:
         """Store all files of the folder under the id; commits by writing the manifest last.
