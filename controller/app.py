@@ -148,5 +148,8 @@ class App:
             await self._pauses.cancel(execution_id, "the controller was shut down")
         except FlowsnapError as error:
             _log.info("execution %s: %s", execution_id, error)
-        if live is not None and live.cleaning is not None:
-            await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
+        try:
+            if live is not None:
+                await live.cleaned_up()
+        except FlowsnapError as error:
+            _log.warning("%s", error)

@@ -98,11 +98,11 @@ class Calls:
             return begun.outcome
         services.changes.notify(live.execution_id)
         outcome = await self._carried_out(live, begun.call)
-        await services.db(Database.complete_call, call.key, outcome)
+        await services.insist(Database.complete_call, call.key, outcome)
         return outcome
 
     async def _carried_out(self, live: Live, call: Call) -> Outcome:
-        """Never raises but to be cancelled: each failure becomes an exception of the flow."""
+        """Each failure becomes an exception of the flow, except that of a database that takes nothing just now."""
         try:
             handler = self._handlers.get(call.name)
             if handler is None:
@@ -113,6 +113,9 @@ class Calls:
                 return result
             return Outcome(value=self._checked_value(call.name, result))
         except errors.FlowsnapError as error:
+            if error.not_recorded:
+                # The agent asks again, and the call is carried out once more, as when the controller had died.
+                raise
             return Outcome(error_type=FLOW_ERRORS.get(type(error), "InternalError"), error_message=str(error))
         except Exception as error:  # noqa: BLE001  a bug in a handler must not leave the flow waiting
             error_type = getattr(error, "error_type", None)

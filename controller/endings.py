@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 
+from controller.errors import FlowsnapError
 from controller.live import Live
 from controller.model import Status
 from controller.ports import Database
@@ -14,6 +15,8 @@ from controller.services import NOT_ENDED, Services
 
 # How long an agent may take to kill its tree and hand over the last log lines before its container is removed.
 AGENT_FAREWELL_S = 2.0
+
+_ENGINE_RETRY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +58,15 @@ class Endings:
             self._clean_up(live), f"removing the container of {live.execution_id}"
         )
 
+    async def _remove_container(self, execution_id: str) -> None:
+        """However long the engine refuses: nobody else would remove it."""
+        while True:
+            try:
+                return await self._services.launcher.remove(execution_id)
+            except FlowsnapError as error:
+                _log.warning("execution %s: %s; trying again", execution_id, error)
+            await asyncio.sleep(_ENGINE_RETRY_S)
+
     async def _clean_up(self, live: Live) -> None:
         services, execution_id = self._services, live.execution_id
         try:
@@ -68,7 +80,7 @@ class Endings:
                 except TimeoutError:
                     _log.info("execution %s: its agent did not end by itself; removing its container", execution_id)
             live.unhouse()
-            await services.launcher.remove(execution_id)
+            await self._remove_container(execution_id)
             # Commits read the spool folder; they end soon, because one that waits for room sees the end.
             await asyncio.gather(*live.commits.values(), return_exceptions=True)
             await self._savepoints.commit_left_over(execution_id)

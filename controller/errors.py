@@ -18,7 +18,12 @@ from __future__ import annotations
 
 
 class FlowsnapError(Exception):
-    """What failed, on what, in the lower layer's words, and what to do next."""
+    """What failed, on what, in the lower layer's words, and what to do next.
+
+    not_recorded: the database took nothing of what it was asked, for a reason that passes: ask again.
+    """
+
+    not_recorded = False
 
 
 class InvalidArgument(FlowsnapError):

@@ -209,9 +209,8 @@ class Executions:
                 )
             if live is not None:
                 await self._endings.end_locked(live, Status.ENDED_CANCELLED, "deleted")
-                if live.cleaning is not None:
-                    # With the container every source of further savepoints is gone.
-                    await asyncio.gather(live.cleaning, return_exceptions=True)
+                # With the container every source of further savepoints is gone.
+                await live.cleaned_up()
             savepoints = await self._savepoints.list(execution_id)
             # Rows first: an image without a row is garbage, a row without an image would be a promise not kept.
             await services.db(Database.delete_execution, execution_id)

@@ -15,6 +15,8 @@ from controller.ports import AgentLink
 # A new container's agent has that long; one that was there before only has to find its controller again.
 ATTACH_LIMIT_S = 60.0
 REATTACH_LIMIT_S = 10.0
+# An agent has 2 s for its farewell; then the engine has to kill and remove.
+CLEAN_UP_LIMIT_S = 30.0
 
 
 @dataclass(eq=False, slots=True)
@@ -105,6 +107,17 @@ class Live:
     def waiting(self) -> Status | None:
         """What one of its calls waits for; None: none of them waits."""
         return next((call.waiting for call in self.calls.values() if call.waiting is not None), None)
+
+    async def cleaned_up(self) -> None:
+        """Once its container is gone. Raises Unavailable when the engine does not remove it."""
+        if self.cleaning is None:
+            return
+        await asyncio.wait({self.cleaning}, timeout=CLEAN_UP_LIMIT_S)
+        if not self.cleaning.done():
+            raise Unavailable(
+                f"execution {self.execution_id}: its last container can't be removed yet; see whether the Docker engine"
+                " answers (snapctl doctor), and try again"
+            )
 
     async def agent(self, limit_s: float = REATTACH_LIMIT_S) -> AgentLink:
         """The link to its agent, once there is one. Raises Unavailable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import time
@@ -11,7 +12,7 @@ from typing import Literal, cast
 
 from controller.containers import Containers
 from controller.endings import Endings
-from controller.errors import FailedPrecondition, FlowsnapError
+from controller.errors import FailedPrecondition, FlowsnapError, Unavailable
 from controller.ids import new_id
 from controller.live import Live
 from controller.model import NULL, Execution, Json, Load, Savepoint, SavepointKind, Status
@@ -98,8 +99,7 @@ class Loads:
         if request.branch is not None and request.branch != execution.branch:
             raise FailedPrecondition(f"execution {execution_id}: it left branch {request.branch} meanwhile")
         if live is not None and live.ended.is_set():
-            if live.cleaning is not None:
-                await asyncio.gather(live.cleaning, return_exceptions=True)
+            await live.cleaned_up()
             live = None
         if live is None or not live.housed:
             restored = await self._in_new_container(live, execution, savepoint, request)
@@ -177,8 +177,8 @@ class Loads:
             elif live.housed and not live.ended.is_set():
                 services.background(self._containers.let_go(live), f"removing the container of {execution.id}")
             self._loading_over(live)
-            if live.cleaning is not None:
-                await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
+            with contextlib.suppress(Unavailable):
+                await live.cleaned_up()
             await services.tell(execution.id, f"--- loading savepoint {savepoint.number} failed: {error} ---")
             raise
         self._loading_over(live)
@@ -196,8 +196,8 @@ class Loads:
             await self._restores.in_new_container(live, execution, savepoint, live.branch, record, recovery=False)
         except BaseException:
             self._endings.release(live)
-            if live.cleaning is not None:
-                await asyncio.gather(asyncio.shield(live.cleaning), return_exceptions=True)
+            with contextlib.suppress(Unavailable):
+                await live.cleaned_up()
             raise
         self._containers.watch(live)
 

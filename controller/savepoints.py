@@ -193,8 +193,9 @@ class Savepoints:
                 self._check_branch(live, dump)
                 async with live.output_lock:
                     record = self._record(live, dump, savepoint_id, stored, _output_at(live, dump.seq))
-                    recorded = await services.db(Database.add_savepoint, record)
-            except BaseException:
+                    recorded = await services.insist(Database.add_savepoint, record)
+            except Exception:
+                # Not when cancelled: the row may come to be all the same, and an image without a row is garbage.
                 await services.in_store(services.store.delete, savepoint_id)
                 raise
             live.head_savepoint_id = recorded.id
@@ -253,8 +254,7 @@ class Savepoints:
                     raise FailedPrecondition(f"execution {live.execution_id} ended meanwhile: {error}") from error
                 self._retentions.room_wanted()
                 if not live.told_store_full:
-                    live.told_store_full = True
-                    await services.tell(live.execution_id, f"--- waiting for room in the store: {error} ---")
+                    live.told_store_full = await self._told_full(live.execution_id, error)
             except StoreError as error:
                 raise Internal(f"execution {live.execution_id}: {error}") from error
             else:
@@ -262,6 +262,17 @@ class Savepoints:
                 return stored
             await _wait(live.ended, pause_s)
             pause_s = min(2 * pause_s, longest_s)
+
+    async def _told_full(self, execution_id: str, error: StoreFull) -> bool:
+        """False: the log has no room either."""
+        try:
+            await self._services.tell(execution_id, f"--- waiting for room in the store: {error} ---")
+        except FlowsnapError as telling:
+            if not telling.not_recorded:
+                raise
+            _log.warning("execution %s: waiting for room in the store: %s", execution_id, error)
+            return False
+        return True
 
     def _check_branch(self, live: Live, dump: Dump) -> None:
         if dump.branch != live.branch:

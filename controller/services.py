@@ -24,6 +24,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 STORE_THREADS = 4
+# First and longest pause before the database is asked again.
+_INSIST_S = (0.1, 2.0)
 NOT_ENDED: Sequence[Status] = tuple(status for status in Status if not status.ended)
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,19 @@ class Services:
     async def read(self, method: Callable[Concatenate[Database, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """As db, for what only reads; beside the transactions, in no order with them."""
         return await self.reading_threads(getattr(self.database, method.__name__), *args, **kwargs)
+
+    async def insist(self, method: Callable[Concatenate[Database, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As db, again and again until it is recorded: for what has happened already, and must not be forgotten."""
+        pause_s, longest_s = _INSIST_S
+        while True:
+            try:
+                return await self.db(method, *args, **kwargs)
+            except FlowsnapError as error:
+                if not error.not_recorded:
+                    raise
+                _log.warning("trying again to record (%s): %s", method.__name__, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
     def background(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run on beside whoever asks; a failure that nobody waits for is logged."""

@@ -44,6 +44,8 @@ def translated(doing: str) -> Iterator[None]:
 def from_os_error(doing: str, error: OSError) -> StoreError:
     """The StoreError for an OSError, with the kernel's words and its path."""
     words = f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+    if error.errno == errno.EROFS:
+        return StoreFull(f"{doing}: {words}. Find out why (dmesg), and mount it writable again.")
     if error.errno in _FULL:
         return StoreFull(f"{doing}: {words}. Make room (remove executions, collect garbage, a larger disk); try again.")
     return StoreError(f"{doing}: {words}. Check that it exists and that this process may read and write it.")

@@ -36,8 +36,15 @@ _KINDS: tuple[tuple[str, type[FlowsnapError], str], ...] = (
     ("SQLITE_CORRUPT", DataLoss, "bring the database back from a backup"),
     ("SQLITE_NOTADB", DataLoss, "the file is no database: bring it back from a backup"),
     ("XX00", DataLoss, "bring the database back from a backup"),
-    ("SQLITE_READONLY", FailedPrecondition, "make the database file and its folder writable"),
+    ("SQLITE_READONLY", Unavailable, "make the database file, its folder and their disk writable"),
     ("42P01", FailedPrecondition, "the database has no tables yet: run the migrations first"),
+)
+
+
+# Reasons that pass, by themselves or with the operator's help.
+_PASSING = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_FULL"),
+    *("08", "57P", "40", "53"),
 )
 
 
@@ -52,5 +59,7 @@ def translated(error: DBAPIError, database: str) -> FlowsnapError:
         code = "08"
     for prefix, kind, advice in _KINDS:
         if code.startswith(prefix):
-            return kind(f"database {database}: {words}; {advice}")
+            found = kind(f"database {database}: {words}; {advice}")
+            found.not_recorded = code.startswith(_PASSING)
+            return found
     return Internal(f"database {database}: {words} ({code or type(error.orig).__name__})")
