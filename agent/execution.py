@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
@@ -386,9 +387,11 @@ class Execution:
         """Holds the savepoint lock, and releases it."""
         try:
             try:
-                write_commit_record(folder, request)
+                # Without a record nobody makes up for the commit if all die just now; that is no reason to give it up.
+                with contextlib.suppress(OSError):
+                    write_commit_record(folder, request)
                 committed = await self._session.commit(request)
-            except (CommitFailed, OSError) as error:
+            except CommitFailed as error:
                 if tree.frozen:
                     tree.thaw()
                 await asyncio.to_thread(savepoint.remove_folder, folder)

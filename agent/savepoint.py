@@ -28,6 +28,9 @@ from agent.tree import Tree
 
 FORMAT = 1
 
+# A disk that was mounted read-only after an error is waited for as one that is full.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
 
 @dataclass(frozen=True, slots=True)
 class OpenCall:
@@ -99,7 +102,6 @@ def take(
     Raises CriuRefused; the folder is then gone and the tree runs on.
     """
     images = folder / "criu"
-    images.mkdir(parents=True)
     said: list[Conversation] = []
     started = time.perf_counter_ns()
 
@@ -109,6 +111,7 @@ def take(
         tree.scratch.capture(folder)
 
     try:
+        images.mkdir(parents=True)
         figures = criu.dump(
             service,
             tree.pid,
@@ -121,8 +124,10 @@ def take(
         (conversed,) = said
         _write_record(folder, tree, conversed)
     except OSError as error:
-        remove_folder(folder)
-        kind = SpoolFull if error.errno == errno.ENOSPC else CriuRefused
+        # Without a record nobody takes what is left of it for an image.
+        with contextlib.suppress(OSError):
+            remove_folder(folder)
+        kind = SpoolFull if error.errno in _FULL else CriuRefused
         raise kind(f"the tree's files could not be written to the spool: {error}") from error
     except BaseException:
         remove_folder(folder)

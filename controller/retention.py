@@ -121,7 +121,7 @@ class Retentions:
         if not rule.max_number and not rule.max_bytes:
             return
         now = self._services.clock.now()
-        traces = await self._services.db(Database.savepoint_traces, execution.id)
+        traces = await self._services.read(Database.savepoint_traces, execution.id)
         staying = [one for one in traces if one.id == savepoint_id or not is_implicit(one, now)]
         size = Size(staying, await self._needs(rule, staying))
         if exceeds(rule, size.number + (not savepoint_id), size.bytes):
@@ -175,7 +175,7 @@ class Retentions:
 
     async def remove(self, execution: Execution, savepoints: Sequence[Savepoint]) -> None:
         """For good. Raises FailedPrecondition, with none removed, when one of them is in use."""
-        needed = await self._needed(execution, await self._services.db(Database.savepoint_traces, execution.id))
+        needed = await self._needed(execution, await self._services.read(Database.savepoint_traces, execution.id))
         for savepoint in savepoints:
             if savepoint.id == execution.head_savepoint_id:
                 why = "it is the one from which the execution goes on"
@@ -214,7 +214,7 @@ class Retentions:
         dry_run: say what would be removed, and change nothing.
         """
         removals = []
-        for execution_id, _flow_name, _number in await self._services.db(Database.savepoint_counts):
+        for execution_id, _flow_name, _number in await self._services.read(Database.savepoint_counts):
             removal = await (self._superfluous if dry_run else self.apply)(execution_id)
             if removal is not None and removal.savepoints:
                 removals.append(removal)
@@ -228,7 +228,7 @@ class Retentions:
         if execution is None:
             return None
         rule = await self.effective(execution)
-        traces = await services.db(Database.savepoint_traces, execution.id)
+        traces = await services.read(Database.savepoint_traces, execution.id)
         needed = await self._needed(execution, traces)
         needs = await self._needs(rule, traces)
         going = superfluous(rule, traces, needed, needs, services.clock.now())
@@ -250,7 +250,7 @@ class Retentions:
         if execution.head_savepoint_id is not None:
             needed.add(execution.head_savepoint_id)
         newest_of = {one.branch: one.id for one in traces}
-        for before, branch in await services.db(Database.needed_by_undo, execution.id):
+        for before, branch in await services.read(Database.needed_by_undo, execution.id):
             # An execution that had ended goes back to the newest savepoint of the branch on which it did.
             kept = before or newest_of.get(branch)
             if kept is not None:
@@ -309,7 +309,7 @@ class Retentions:
         """Executions for which a rule may have something to say."""
         rules = {(one.scope, one.subject): one.rule for one in await self.list()}
         default = rules.get((KeepScope.DEFAULT, ""), KeepRule())
-        for execution_id, flow_name, number in await self._services.db(Database.savepoint_counts):
+        for execution_id, flow_name, number in await self._services.read(Database.savepoint_counts):
             own = rules.get((KeepScope.EXECUTION, execution_id), KeepRule())
             rule = merged(own, rules.get((KeepScope.FLOW, flow_name), KeepRule()), default)
             if rule.max_age_s or rule.max_bytes or rule.max_number or (rule.newest and number > rule.newest):

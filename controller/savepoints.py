@@ -223,7 +223,18 @@ class Savepoints:
 
     def _remove(self, folder: Path) -> None:
         """Off the path of the answer."""
-        self._services.background(self._services.in_file(_remove_dump, folder), f"removing {folder}")
+        self._services.background(self._remove_until_gone(folder), f"removing {folder}")
+
+    async def _remove_until_gone(self, folder: Path) -> None:
+        """Whatever the disk says just now: what is left with its record would be committed once more at the end."""
+        pause_s, longest_s = _STORE_RETRY_S
+        while True:
+            try:
+                return await self._services.in_file(_remove_dump, folder)
+            except OSError as error:
+                _log.warning("removing %s: %s; trying again", folder, error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, longest_s)
 
     async def _committed_before(self, live: Live, dump: Dump) -> Savepoint:
         """The row of a commit whose answer was lost with an earlier controller."""
