@@ -23,7 +23,7 @@ PUNCTUAL_S = 30.0
 # Of a schedule that runs all that were missed, no more than the newest of these.
 MOST_MISSED_RUNS = 100
 # The host's clock may jump: it is looked at this often.
-_LONGEST_SLEEP_S = 30.0
+_LONGEST_SLEEP_S = 10.0
 _RETRY_S = 5.0
 
 _log = logging.getLogger(__name__)
@@ -114,6 +114,7 @@ class Schedules:
         while True:
             self._changed.clear()
             try:
+                await self._follow_clock()
                 for schedule in await self._services.db(Database.due_schedules, self._services.clock.now()):
                     await self._run_due(schedule)
                 pause_s = await self._until_next_s()
@@ -123,6 +124,16 @@ class Schedules:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._changed.wait()
+
+    async def _follow_clock(self) -> None:
+        """When the clock was set back, the next run of an interval would be as much later. A time of day stays."""
+        now = self._services.clock.now()
+        for schedule in await self.list():
+            if not schedule.interval_s or schedule.next_run_at is None or schedule.starting_at is not None:
+                continue
+            if (schedule.next_run_at - now).total_seconds() > schedule.interval_s:
+                _log.info("schedule %r: the clock was set back, its next run comes earlier", schedule.name)
+                await self._services.db(Database.claim_run, schedule, None, next_time(schedule, now))
 
     async def _until_next_s(self) -> float:
         following = await self._services.db(Database.next_run)

@@ -15,6 +15,9 @@ from controller.services import Services
 from controller.values import finite_number
 from controller.waits import left_s, waiting
 
+# The host's clock may jump.
+_CLOCK_LOOKED_AT_EVERY_S = 10.0
+
 
 class LifecycleCalls:
     """Calls that change the status of the execution that calls, or of one that it names."""
@@ -98,10 +101,11 @@ class LifecycleCalls:
             await asyncio.sleep(left_s(self._services, call, seconds))
 
     async def sleep_until(self, call: FlowCall) -> None:
-        """A time that has passed is not waited for."""
+        """A time that has passed is not waited for. It is the clock's: one that is set moves the end."""
         time = self._time(call)
         async with waiting(self._services, call, Status.SLEEPING):
-            await asyncio.sleep(max(0.0, (time - self._services.clock.now()).total_seconds()))
+            while (left_s := (time - self._services.clock.now()).total_seconds()) > 0:  # noqa: ASYNC110  the clock's
+                await asyncio.sleep(min(left_s, _CLOCK_LOOKED_AT_EVERY_S))
 
     def _time(self, call: FlowCall) -> datetime:
         """Seconds since 1970, or ISO 8601; a time without zone is in UTC."""
