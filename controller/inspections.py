@@ -21,9 +21,11 @@ from controller.savepoints import image_error
 from controller.services import Services
 from store.errors import StoreError
 
+# Characters of values in a comparison, which keeps little of each.
+_COMPARED: Final = 32 << 20
 # A Python program has 7 MB, a library of it 30.
 _LARGEST_FILE_BYTES: Final = 64 << 20
-_CACHE_BYTES: Final = 128 << 20
+_CACHE_BYTES: Final = 64 << 20
 # Of one savepoint: a flow may have mapped any number of files.
 _FILES: Final = 16
 _FILE_S: Final = 60.0
@@ -53,8 +55,8 @@ class Inspections:
 
         def work() -> Difference:
             with (
-                self._opened(before, files, WIDE, Budget()) as one,
-                self._opened(after, files, WIDE, Budget()) as other,
+                self._opened(before, files, WIDE, Budget(characters=_COMPARED)) as one,
+                self._opened(after, files, WIDE, Budget(characters=_COMPARED)) as other,
             ):
                 found = compare(one, other)
             return replace(found, problems=(*found.problems, *files.problems))

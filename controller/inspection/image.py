@@ -20,6 +20,7 @@ _LARGEST_FILE_BYTES: Final = 64 << 20
 _ENTRIES: Final = 1_000_000
 
 M = TypeVar("M", bound=Message)
+H = TypeVar("H", bound=Message)
 
 
 class Image:
@@ -54,12 +55,12 @@ class Image:
             return _parsed(name, message, data)
         raise Unreadable(f"{name}: it is missing or empty")
 
-    def headed(self, name: str, head: type[M]) -> tuple[M, list[bytes]]:
-        """The first entry, and the others unparsed."""
+    def headed(self, name: str, head: type[H], message: type[M]) -> tuple[H, list[M]]:
+        """The first entry, which is of another kind, and the others."""
         framed = self._framed(name)
         if not framed:
             raise Unreadable(f"{name}: it is missing or empty")
-        return _parsed(name, head, framed[0]), framed[1:]
+        return _parsed(name, head, framed[0]), [_parsed(name, message, data) for data in framed[1:]]
 
     def json(self, name: str) -> Any:
         """A JSON file of the agent's."""

@@ -79,16 +79,12 @@ class PageMap:
 
     def __init__(self, image: Image, name: str) -> None:
         """Raises Unreadable."""
-        head, entries = image.headed(f"criu/{name}.img", criu.PagemapHead)
+        head, entries = image.headed(f"criu/{name}.img", criu.PagemapHead, criu.PagemapEntry)
         self.pages_file = f"criu/pages-{head.pages_id}.img"
         self._runs: list[_Dumped] = []
         at = 0
         end = 0
-        for data in entries:
-            try:
-                entry = criu.PagemapEntry.FromString(data)
-            except ValueError as error:
-                raise Unreadable(f"criu/{name}.img: {error}") from error
+        for entry in entries:
             pages = entry.pages if entry.HasField("pages") else entry.short_pages
             if entry.address < end or entry.address % PAGE or pages > 1 << 40:
                 raise Unreadable(f"criu/{name}.img: its entries overlap or are out of order")
@@ -132,7 +128,7 @@ class Memory:
         """paths: of files by CRIU's id. Raises Unreadable."""
         self._image = image
         self._files = files
-        self._budget = budget
+        self.budget = budget
         found = image.entry(f"criu/mm-{pid}.img", criu.Memory)
         self.arguments = (found.arguments_start, found.arguments_end)
         self.executable = paths.get(found.executable_id, "")
@@ -201,7 +197,7 @@ class Memory:
         return self._shared[area.shared_id], area.start - area.file_offset
 
     def _page(self, page: int) -> bytes:
-        self._budget.step()
+        self.budget.step()
         number = bisect_right(self._starts, page) - 1
         if number < 0 or page >= self.areas[number].end:
             raise Absent(f"nothing is mapped at {page:#x}")
@@ -228,7 +224,7 @@ class Memory:
         first = offset - offset % _PIECE
         piece = self._pieces.get((name, first))
         if piece is None:
-            self._budget.take(_PIECE)
+            self.budget.take(_PIECE)
             piece = self._pieces[name, first] = read(name, first, _PIECE)
             if len(self._pieces) > _PIECES_KEPT:
                 self._pieces.popitem(last=False)

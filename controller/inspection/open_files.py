@@ -33,7 +33,6 @@ _KINDS: Final = {
     18: "memfd",
     20: "pidfd",
 }
-_REGULAR: Final = 1
 _INET6: Final = 10
 _STREAM, _DATAGRAM = 1, 2
 _TCP_STATES: Final = (
@@ -82,17 +81,11 @@ class FileTable:
         self._roles = roles
         self._files = {file.id: file for file in image.entries("criu/files.img", criu.File)}
         self._memory_files = {inode.inode_id: inode for inode in image.entries("criu/memfd.img", criu.MemoryFileInode)}
-        self._sockets = {file.id: file.unix for file in self._files.values() if file.HasField("unix")}
-
-    @property
-    def paths(self) -> dict[int, str]:
-        """Of regular files, by CRIU's id."""
-        return {number: _text(file.regular.path) for number, file in self._files.items() if file.kind == _REGULAR}
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Bytes of regular files by path, at the dump."""
-        return {_text(file.regular.path): file.regular.size for file in self._files.values() if file.kind == _REGULAR}
+        self._sockets = {file.unix.inode: file.unix for file in self._files.values() if file.HasField("unix")}
+        regular = {number: file.regular for number, file in self._files.items() if file.HasField("regular")}
+        # Of regular files: paths by CRIU's id, and bytes at the dump by path.
+        self.paths = {number: _text(file.path) for number, file in regular.items()}
+        self.sizes = {_text(file.path): file.size for file in regular.values()}
 
     def of_process(self, pid: int, core: criu.Core) -> Sequence[OpenFile]:
         """By descriptor. Raises Unreadable."""
@@ -123,7 +116,7 @@ class FileTable:
         return OpenFile(number, kind, self.paths.get(named_by, ""))
 
     def _unix(self, number: int, socket: criu.UnixSocket) -> OpenFile:
-        peer = next((other for other in self._sockets.values() if other.inode == socket.peer), None)
+        peer = self._sockets.get(socket.peer) if socket.peer else None
         connected = "connected" if socket.peer else "unconnected"
         state = "listening" if socket.state == _LISTENING else connected
         return OpenFile(number, "unix", _unix_name(socket), peer=_unix_name(peer) if peer else "", state=state)

@@ -12,6 +12,7 @@ from controller.inspection.errors import Absent
 from controller.inspection.python_heap import Heap
 
 _LONGEST_TABLE: Final = 1 << 20
+_ENTRIES_PER_STEP: Final = 16
 _LONGEST_PATH: Final = 4096
 _MOST_VARIABLES: Final = 200
 # Kinds of entries in a line table.
@@ -118,6 +119,7 @@ def _line(heap: Heap, address: int, code: int) -> int:
     at = heap.at
     unit = (heap.pointer(address + at["frame.instr_ptr"]) - code - at["code.co_code_adaptive"]) // 2
     table, _ = heap.data(heap.pointer(code + at["code.linetable"]), _LONGEST_TABLE)
+    heap.memory.budget.step(len(table) // _ENTRIES_PER_STEP)
     return line_at(table, heap.small(code + at["code.firstlineno"]), unit)
 
 

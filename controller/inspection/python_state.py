@@ -67,11 +67,18 @@ class PythonState:
     problem: str = ""
 
 
-def read(memory: Memory, limits: Limits) -> PythonState | None:
-    """None: no Python runs in that process. What was read before the budget was used up is answered."""
+# Where interpreters were found in mapped files: path and the mapping's place in it, bytes from there on.
+Places = dict[tuple[str, int], int]
+
+
+def read(memory: Memory, limits: Limits, places: Places) -> PythonState | None:
+    """None: no Python runs in that process. What was read before the budget was used up is answered.
+
+    places: of the other processes of the tree, most of which run the same program; completed.
+    """
     state = PythonState()
     try:
-        found = _runtime(memory)
+        found = _runtime(memory, places)
         if found is None:
             return None
         runtime, layout = found
@@ -86,20 +93,30 @@ def read(memory: Memory, limits: Limits) -> PythonState | None:
     return state
 
 
-def _runtime(memory: Memory) -> tuple[int, Layout] | None:
+def _runtime(memory: Memory, places: Places) -> tuple[int, Layout] | None:
     """Where an interpreter's runtime state lies: its first bytes say so, and its first page is written at the start."""
+    for area in memory.areas:
+        place = places.get((area.path, area.file_offset))
+        if place is not None and (layout := _layout(memory, area.start + place)) is not None:
+            return area.start + place, layout
     for area in memory.areas:
         is_data = area.kind is AreaKind.FILE and area.writable and area.private
         if not is_data or area.end - area.start > _LARGEST_DATA:
             continue
         for address in memory.find(area, py.COOKIE):
-            try:
-                layout = py.parse(memory.read(address, py.SIZE))
-            except Absent:
-                continue
+            layout = _layout(memory, address)
             if layout is not None:
+                places[area.path, area.file_offset] = address - area.start
                 return address, layout
     return None
+
+
+def _layout(memory: Memory, address: int) -> Layout | None:
+    """Raises UnknownPython, Exhausted."""
+    try:
+        return py.parse(memory.read(address, py.SIZE))
+    except Absent:
+        return None
 
 
 class _Reader:
@@ -107,6 +124,7 @@ class _Reader:
         self._heap = Heap(memory, layout)
         self._limits = limits
         self._state = state
+        self._show = memory.budget.show
         self._globals: dict[int, str] = {}
 
     def read(self, runtime: int) -> None:
@@ -139,8 +157,9 @@ class _Reader:
         name = names.get(heap.pointer(address + at["thread.thread_id"]), "")
         try:
             for frame in frames.stack(heap, heap.pointer(address + at["thread.current_frame"]), _FRAMES):
+                file, function = self._show(frame.file), self._show(frame.function)
                 variables = self._variables(frame.variables)
-                found.append(StackFrame(frame.file, frame.function, frame.line, frame.is_users, variables))
+                found.append(StackFrame(file, function, frame.line, frame.is_users, variables))
                 if frame.is_users and frame.globals_at:
                     self._globals.setdefault(frame.globals_at, frame.file)
         except Absent as error:
@@ -149,7 +168,12 @@ class _Reader:
             self._state.threads.append(PythonThread(thread_id & 0xFFFFFFFF, name, tuple(found)))
 
     def _variables(self, variables: Iterable[tuple[str, int]]) -> tuple[Variable, ...]:
-        return tuple(Variable(name, show(self._heap, name, value, self._limits)) for name, value in variables)
+        found = []
+        for name, address in variables:
+            value = show(self._heap, name, address, self._limits)
+            self._show(value.text)
+            found.append(Variable(self._show(name), value))
+        return tuple(found)
 
     def _thread_names(self, interpreter: int) -> dict[int, str]:
         """Names by Python's identifiers, from threading._active; empty where that is not loaded."""

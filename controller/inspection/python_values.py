@@ -37,7 +37,7 @@ class Limits:
 
 
 # For comparing two savepoints: what differs late in a value shall be seen, too.
-WIDE: Final = Limits(items=500, text=20_000, characters=40_000, depth=5)
+WIDE: Final = Limits(items=500, text=4_000, characters=10_000, depth=5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class Inspection:
         self._limits = limits
         self._budget = budget
         self._problems: list[str] = []
+        self._places: python_state.Places = {}
         record = self.image.json("savepoint.json")
         if not isinstance(record, dict):
             raise Unreadable("savepoint.json: it is not what an agent writes")
@@ -127,7 +128,7 @@ class Inspection:
             thread_ids=tuple(entry.thread_ids),
             memory=_areas(memory) if memory else (),
             files=tuple(files or ()),
-            python=python_state.read(memory, self._limits) if memory else None,
+            python=python_state.read(memory, self._limits, self._places) if memory else None,
         )
 
     def _or_problem(self, read: Callable[[], T]) -> T | None:
