@@ -22,7 +22,7 @@ async def test_file_is_named_when_the_image_is_not_what_an_agent_writes(controll
     execution_id, agent = await controller.run()
     await agent.call("create_dump", name="a")
     request = pb.InspectSavepointRequest(execution=execution_id, savepoint=pb.SavepointSelector(name="a"))
-    with pytest.raises(aio.AioRpcError, match="savepoint.json: the image hasn't that file") as error:
+    with pytest.raises(aio.AioRpcError, match=r"savepoint\.json: the image hasn't that file") as error:
         await controller.savepoints.InspectSavepoint(request)
     assert error.value.code() is grpc.StatusCode.DATA_LOSS
 
