@@ -47,7 +47,8 @@ class Inspections:
                 report = opened.report()
             return replace(report, problems=(*report.problems, *files.problems))
 
-        return await self._services.in_inspection(work)
+        with self._services.pins.hold(savepoint.id):
+            return await self._services.in_inspection(work)
 
     async def compare(self, execution: Execution, before: Savepoint, after: Savepoint) -> Difference:
         """What happened from one to the other. Raises DataLoss."""
@@ -61,7 +62,8 @@ class Inspections:
                 found = compare(one, other)
             return replace(found, problems=(*found.problems, *files.problems))
 
-        return await self._services.in_inspection(work)
+        with self._services.pins.hold(before.id), self._services.pins.hold(after.id):
+            return await self._services.in_inspection(work)
 
     @contextmanager
     def _opened(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,7 @@ from controller.inspection.python_heap import Heap
 from controller.inspection.python_layout import Layout, UnknownPython
 from controller.inspection.python_values import Limits, Value, show
 
+_PROGRAM: Final = re.compile(r"/(?:lib)?python(3\.\d+)(?:\.so[.0-9]*)?$")
 _THREADS: Final = 200
 _FRAMES: Final = 200
 _INTERPRETERS: Final = 16
@@ -80,7 +82,7 @@ def read(memory: Memory, limits: Limits, places: Places) -> PythonState | None:
     try:
         found = _runtime(memory, places)
         if found is None:
-            return None
+            return _without_runtime(memory)
         runtime, layout = found
         state.version = layout.version
         _Reader(memory, layout, limits, state).read(runtime)
@@ -108,6 +110,15 @@ def _runtime(memory: Memory, places: Places) -> tuple[int, Layout] | None:
             if layout is not None:
                 places[area.path, area.file_offset] = address - area.start
                 return address, layout
+    return None
+
+
+def _without_runtime(memory: Memory) -> PythonState | None:
+    """Python before 3.13 doesn't say where its state lies; it is known by the names of its files alone."""
+    for path in dict.fromkeys((memory.executable, *(area.path for area in memory.areas))):
+        named = _PROGRAM.search(path)
+        if named is not None:
+            return PythonState(named[1], problem=f"variables can't be read: Python {named[1]} is not known")
     return None
 
 

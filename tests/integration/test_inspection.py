@@ -281,7 +281,7 @@ CHANGES = """
 
     def handler(system, this):
         same, changes, goes = "same", 1, "short"
-        long = "a" * 5000 + "before"
+        long = "a" * 3000 + "before"
         memory = bytearray(os.urandom(1 << 20))
         for name, text in (("kept", "1"), ("grows", "22"), ("goes", "333"), ("edited", "44")):
             with open(f"/work/{name}", "w") as file:
@@ -289,7 +289,7 @@ CHANGES = """
         this.set_output(step=1)
         this.save_dump("first")
         changes, comes = changes + 1, [1]
-        long = "a" * 5000 + "after"
+        long = "a" * 3000 + "after"
         del goes
         memory[:1 << 18] = os.urandom(1 << 18)
         os.unlink("/work/goes")
@@ -341,6 +341,36 @@ def test_changes_alone_are_told_when_two_savepoints_are_compared(platform: Platf
     assert json.loads(found.output_before_json) == {"step": 1}
     assert json.loads(found.output_after_json) == {"step": 2}
     assert not diff(platform, execution, "first", "first").variables
+
+
+def test_same_is_shown_when_the_tree_was_restored(platform: Platform) -> None:
+    """A restored process has its memory where it was, in areas that CRIU made."""
+    execution = platform.run("""
+        import threading
+
+        def waits(stop):
+            inner = "thread"
+            stop.wait()
+
+        def handler(system, this):
+            number, items = 42, [1, "two"]
+            stop = threading.Event()
+            threading.Thread(target=waits, args=(stop,), daemon=True).start()
+            this.save_dump("first")
+            this.save_dump("second")
+            stop.set()
+    """)
+    platform.wait_ended(execution)
+    before = inspect(platform, execution, "second")
+    platform.load(execution, name="first")
+    platform.wait_ended(execution)
+    after = inspect(platform, execution, "second")
+    assert after.savepoint.branch == 2
+    assert list(after.problems) == []
+    assert variables(after, "handler") == variables(before, "handler")
+    assert variables(after, "handler")["items"] == "[1, 'two']"
+    assert variables(after, "waits")["inner"] == "'thread'"
+    assert list(after.processes[0].thread_ids) == list(before.processes[0].thread_ids)
 
 
 def test_other_programs_are_shown_when_no_python_runs(platform: Platform) -> None:

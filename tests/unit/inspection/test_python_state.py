@@ -6,9 +6,10 @@ import random
 import time
 
 import pytest
+from flowsnap.criu import images_pb2 as criu
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_image import DATA, HEAP, PAGE, Files, Memory, image, runtime
+from made_image import DATA, HEAP, PAGE, Files, Memory, framed, image, runtime
 
 from controller.inspection.budget import Budget
 from controller.inspection.errors import Absent
@@ -75,6 +76,17 @@ def test_version_is_told_when_it_is_not_known(changed: dict[str, int], words: st
     assert state is not None
     assert state.problem.startswith("variables can't be read: ")
     assert words in state.problem
+
+
+@pytest.mark.parametrize("path", ["/usr/bin/python3.12", "/usr/lib/libpython3.12.so.1.0"])
+def test_version_is_told_when_only_the_program_has_it(path: str) -> None:
+    """Before 3.13 there is nothing in memory that says where Python's state lies."""
+    files = image(bytes(PAGE))
+    program = criu.File(kind=1, id=1, regular=criu.RegularFile(path=path.encode()))
+    files.files["criu/files.img"] = framed(program)
+    state = state_of(files)
+    assert state is not None
+    assert (state.version, state.problem) == ("3.12", "variables can't be read: Python 3.12 is not known")
 
 
 def test_each_loop_ends_when_memory_goes_in_circles() -> None:
