@@ -23,6 +23,7 @@ from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import FlowsnapError
 from controller.executions import Executions
+from controller.exports import Exports
 from controller.flow_calls.catalogue import CatalogueCalls
 from controller.flow_calls.children import ChildCalls
 from controller.flow_calls.connections import ConnectionCalls
@@ -32,6 +33,7 @@ from controller.flow_calls.lifecycle import LifecycleCalls
 from controller.flow_calls.savepoints import SavepointCalls
 from controller.flows import Flows
 from controller.forks import Forks
+from controller.imports import Imports
 from controller.inspections import Inspections
 from controller.loads import Loads
 from controller.pauses import Pauses
@@ -92,10 +94,13 @@ class App:
         }
         calls = Calls(services, handlers)
         self._adoption = Adoption(services, containers, calls, recovery)
+        self._imports = Imports(services)
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings, recovery.lost), calls, savepoints),
             ExecutionService(executions, self._pauses, cancels, watching, forks),
-            SavepointService(executions, savepoints, loads, undos, inspections),
+            SavepointService(
+                executions, savepoints, loads, undos, inspections, Exports(services, savepoints), self._imports
+            ),
             FlowService(flows),
             ConnectionService(connections),
             SystemService(
@@ -110,6 +115,7 @@ class App:
         config = self._services.config
         # Before anything that would have to be undone: it is what most often fails.
         await self._platform.listen()
+        await self._services.in_file(self._imports.sweep)
         adopted = await self._adoption.adopt()
         await self._tasks.recover()
         await self._servers.start(config.control_socket, config.agent_socket)

@@ -63,6 +63,11 @@ class Config:
         return self.data_dir / "agents"
 
     @property
+    def transfers(self) -> Path:
+        """Exports and imports under way; emptied when a controller starts."""
+        return self.data_dir / "transfers"
+
+    @property
     def agent_socket(self) -> Path:
         """In a folder of its own, which every container has mounted read-only at /flowsnap-controller."""
         return self.data_dir / "agent-socket" / "agent.sock"

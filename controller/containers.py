@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from typing import Literal, TypeVar
 
 from controller.endings import Endings
-from controller.errors import FlowsnapError, Internal, Unavailable
+from controller.errors import FlowsnapError, Internal, NotFound, Unavailable
 from controller.live import ATTACH_LIMIT_S, Live
 from controller.losses import LossHandler, container_loss
 from controller.model import Execution, Status
@@ -53,7 +53,24 @@ class Containers:
             execution.pids_limit,
         )
         await services.in_file(self._prepare_folder, spec, mode, branch)
-        await services.launcher.start(spec)
+        try:
+            await services.launcher.start(spec)
+        except NotFound as error:
+            await self._check_image(execution)
+            raise error from None
+
+    async def _check_image(self, execution: Execution) -> None:
+        """Raises NotFound with the way out when its image is not on this host."""
+        try:
+            await self._services.launcher.resolve_image(execution.container_image)
+        except NotFound as error:
+            name = execution.container_image_name
+            called = f" (called {name!r})" if name else ""
+            raise NotFound(
+                f"execution {execution.id}: its container image {execution.container_image}{called} is not on this"
+                f" host: a savepoint needs the very image in which it was taken; bring it here (docker save"
+                f" {name or 'IMAGE'} on the host that has it, docker load here), and load again"
+            ) from error
 
     def begin(self, live: Live, execution: Execution) -> None:
         """Start the script in the background; a start that fails ends the execution with the words."""

@@ -112,6 +112,7 @@ class Executions:
         if new.name:
             checked_name(new.name, "the execution's name")
         parent = None if birth is None else birth.parent
+        image, image_name = await self._container_image(new, parent)
         execution_id = new_id()
         execution = Execution(
             id=execution_id,
@@ -122,7 +123,8 @@ class Executions:
             flow_version=flow.version,
             input_value=input_value,
             output_value=NULL,
-            container_image=await self._container_image(new, parent),
+            container_image=image,
+            container_image_name=image_name,
             memory_limit_bytes=new.memory_limit_bytes
             or (config.memory_limit_bytes if parent is None else parent.memory_limit_bytes),
             pids_limit=new.pids_limit or (config.pids_limit if parent is None else parent.pids_limit),
@@ -230,13 +232,14 @@ class Executions:
         file_name, limit = new.script_file or name, self._services.config.max_value_bytes
         return name, make_flow(new.script, file_name, new.files, max_bytes=limit)
 
-    async def _container_image(self, new: NewExecution, parent: Execution | None) -> str:
+    async def _container_image(self, new: NewExecution, parent: Execution | None) -> tuple[str, str]:
+        """Its content id, and what it is called."""
         if new.type is ExecutionType.TASK:
-            return ""
+            return "", ""
         if parent is not None and not new.container_image:
-            return parent.container_image
+            return parent.container_image, parent.container_image_name
         wanted = new.container_image or self._services.config.container_image
-        return await self._services.launcher.resolve_image(wanted)
+        return await self._services.launcher.resolve_image(wanted), wanted
 
 
 def _delete_images(services: Services, savepoints: Sequence[Savepoint]) -> None:

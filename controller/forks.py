@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.errors import DataLoss, FlowsnapError, Internal, InvalidArgument, NotFound, ResourceExhausted
+from controller.errors import DataLoss, FlowsnapError, Internal, InvalidArgument, ResourceExhausted
 from controller.executions import default_name
 from controller.ids import new_id, new_savepoint_id
 from controller.loads import Loads
@@ -80,11 +80,9 @@ class Forks:
         return source, [execution for execution, _ in made]
 
     async def _source(self, original: Execution, selector: Selector | None) -> Savepoint:
-        if selector is not None:
-            return await self._savepoints.resolve(original, selector)
-        if original.head_savepoint_id is None:
-            raise NotFound(f"execution {original.name!r} has no savepoint yet: there is nothing to fork from")
-        return await self._savepoints.get(original.id, original.head_savepoint_id)
+        if selector is None:
+            return await self._savepoints.head(original)
+        return await self._savepoints.resolve(original, selector)
 
     def _input(self, original: Execution, given: Json) -> Json:
         if not given:
@@ -126,6 +124,7 @@ class Forks:
             input_value=original.input_value,
             output_value=source.output_value,
             container_image=original.container_image,
+            container_image_name=original.container_image_name,
             memory_limit_bytes=original.memory_limit_bytes,
             pids_limit=original.pids_limit,
             token_hash=token_hash(services.tokens.token(execution_id)),

@@ -138,6 +138,7 @@ class Execution:
     origin: str = ""  # idempotency key of the call that made it: a repeated call finds its child again
     held: bool = False  # made with run=False, and nobody started it yet
     error_type: str = ""  # of a task that failed: the exception that its parent gets
+    container_image_name: str = ""  # what the image was called when it was chosen; container_image is its content id
     forked_from_execution_id: str | None = None
     forked_from_savepoint_id: str = ""
     forked_from_number: int = 0

@@ -132,6 +132,12 @@ class Savepoints:
             raise NotFound(f"execution {execution_id}: there is no savepoint {savepoint_id!r}; list its savepoints")
         return found
 
+    async def head(self, execution: Execution) -> Savepoint:
+        """The one that the execution stands on. Raises NotFound."""
+        if execution.head_savepoint_id is None:
+            raise NotFound(f"execution {execution.name!r} has no savepoint yet; it takes one at its first call")
+        return await self.get(execution.id, execution.head_savepoint_id)
+
     async def list(self, execution_id: str) -> Sequence[Savepoint]:
         """By number, ascending."""
         return await self._services.db(Database.savepoints, execution_id)

@@ -60,6 +60,10 @@ class ErrorCodes(aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in
             return grpc.unary_stream_rpc_method_handler(
                 _stream(handler.unary_stream), handler.request_deserializer, handler.response_serializer
             )
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(
+                _unary(handler.stream_unary), handler.request_deserializer, handler.response_serializer
+            )
         return handler
 
 

@@ -69,6 +69,7 @@ def execution(value: model.Execution) -> types_pb2.Execution:
         load_count=value.load_count,
         type=types_pb2.ExecutionType.Value(f"EXECUTION_TYPE_{value.type.value}"),
         parent_id=value.parent_id or "",
+        container_image_name=value.container_image_name,
         head_savepoint_id=value.head_savepoint_id or "",
         forked_from=None if value.forked_from is None else types_pb2.ForkedFrom(**asdict(value.forked_from)),
         recovery_count=value.recovery_count,

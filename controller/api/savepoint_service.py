@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from flowsnap.v1 import control_pb2 as pb
@@ -13,6 +14,8 @@ from grpc import aio
 
 from controller.api import pack, pack_inspection
 from controller.executions import Executions
+from controller.exports import Exports
+from controller.imports import Imports
 from controller.inspections import Inspections
 from controller.loads import Loads, Request
 from controller.savepoints import Savepoints
@@ -25,9 +28,18 @@ class SavepointService(control_pb2_grpc.SavepointServiceServicer):
     """One method per RPC of flowsnap.v1.SavepointService."""
 
     def __init__(
-        self, executions: Executions, savepoints: Savepoints, loads: Loads, undos: Undos, inspections: Inspections
+        self,
+        executions: Executions,
+        savepoints: Savepoints,
+        loads: Loads,
+        undos: Undos,
+        inspections: Inspections,
+        exports: Exports,
+        imports: Imports,
     ) -> None:
         self._executions = executions
+        self._exports = exports
+        self._imports = imports
         self._savepoints = savepoints
         self._loads = loads
         self._undos = undos
@@ -83,6 +95,33 @@ class SavepointService(control_pb2_grpc.SavepointServiceServicer):
         execution = await self._executions.find(request.execution)
         removed = await self._savepoints.remove(execution, list(map(pack.selector_from_proto, request.savepoints)))
         return pb.DeleteSavepointsResponse(savepoints=filter(None, map(pack.savepoint, removed)))
+
+    async def ExportSavepoint(
+        self, request: pb.ExportSavepointRequest, context: Context
+    ) -> AsyncIterator[pb.ExportSavepointResponse]:
+        execution = await self._executions.find(request.execution)
+        wanted = pack.selector_from_proto(request.savepoint) if request.HasField("savepoint") else None
+        savepoint = await self._exports.find(execution, wanted)
+        yield pb.ExportSavepointResponse(savepoint=pack.savepoint(savepoint))
+        async for part in self._exports.export(execution, savepoint):
+            yield pb.ExportSavepointResponse(data=part.data, done_bytes=part.done_bytes, total_bytes=part.total_bytes)
+
+    async def ImportSavepoint(
+        self, requests: AsyncIterator[pb.ImportSavepointRequest], context: Context
+    ) -> pb.ImportSavepointResponse:
+        first = await anext(requests, pb.ImportSavepointRequest())
+
+        async def parts() -> AsyncIterator[bytes]:
+            yield first.data
+            async for request in requests:
+                yield request.data
+
+        imported = await self._imports.receive(parts(), first.name)
+        return pb.ImportSavepointResponse(
+            execution=pack.execution(imported.execution),
+            savepoint=pack.savepoint(imported.savepoint),
+            original_id=imported.original_id,
+        )
 
     async def UndoLoad(self, request: pb.UndoLoadRequest, context: Context) -> pb.UndoLoadResponse:
         execution = await self._executions.find(request.execution)

@@ -32,6 +32,8 @@ _MODULES = {
     "load": "loads",
     "undo": "loads",
     "fork": "forks",
+    "export": "transfers",
+    "import": "transfers",
     "pause": "executions",
     "resume": "executions",
     "cancel": "executions",

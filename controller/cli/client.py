@@ -159,6 +159,29 @@ class Client:
         finally:
             responses.cancel()  # type: ignore[no-untyped-call]
 
+    def upload(self, method: grpc.StreamUnaryMultiCallable[Request, Response], requests: Iterator[Request]) -> Response:
+        """A stream of requests, one response; raises CliError, and what requests raises.
+
+        The controller takes requests that broke off as the end of the stream: it has to know a whole one by itself.
+        """
+        import grpc
+
+        failures: list[Exception] = []
+
+        def unbroken() -> Iterator[Request]:
+            try:
+                yield from requests
+            except Exception as error:  # noqa: BLE001  gRPC would only print it
+                failures.append(error)
+
+        try:
+            response = method(unbroken())
+        except grpc.RpcError as error:
+            raise (failures[0] if failures else self._explained(error)) from error
+        if failures:
+            raise failures[0]
+        return response
+
     def serving(self, timeout_s: float = 2) -> bool:
         """Whether the controller's health service says SERVING."""
         import grpc

@@ -106,6 +106,7 @@ executions = Table(
     Column("origin", Text, nullable=False),
     Column("held", Boolean, nullable=False),
     Column("error_type", Text, nullable=False),
+    Column("container_image_name", Text, nullable=False),
     # No foreign key: a fork outlives what it was made from, and goes on telling of it.
     Column("forked_from_execution_id", IdText),
     Column("forked_from_savepoint_id", IdText, nullable=False),

@@ -34,6 +34,7 @@ class FakeLauncher:
         self.agents: dict[str, FakeAgent] = {}
         self.specs: list[ContainerSpec] = []
         self.refuse = ""
+        self.missing: set[str] = set()
         self.on_start: Callable[[FakeAgent], None] = lambda agent: None
         self.oom: set[str] = set()
         self._ends: dict[str, asyncio.Event] = {}
@@ -61,6 +62,8 @@ class FakeLauncher:
     async def start(self, spec: ContainerSpec) -> None:
         if self.refuse:
             raise Unavailable(self.refuse)
+        if spec.image in self.missing:
+            raise NotFound(f"image {spec.image}: No such image")
         self.specs.append(spec)
         self._ends[spec.execution_id] = asyncio.Event()
         agent = self.agents[spec.execution_id] = FakeAgent(spec.agent_dir, self._socket)
@@ -77,7 +80,7 @@ class FakeLauncher:
         return execution_id in self.oom
 
     async def resolve_image(self, image: str) -> str:
-        if image == "missing":
+        if image == "missing" or image in self.missing:
             raise NotFound("image missing: No such image")
         return f"sha256:{image}"
 

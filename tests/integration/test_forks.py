@@ -213,6 +213,7 @@ def test_forks_that_were_only_recorded_are_restored_by_the_next_controller(own_p
     own_platform.kill_controller()
     own_platform.start()
     for index, fork in enumerate(forks):
+        assert own_platform.get(fork).branch == 1
         assert own_platform.wait_results(fork, 3)[0] == f"[0] None (1, 'step-0', {index})"
     for execution in (original, *forks):
         own_platform.cancel(execution)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from controller.cli.completion import complete_savepoint
 from controller.cli.errors import usage_error
 from controller.cli.options import ExecutionArgument, OutputOption
 from controller.cli.printer import Output, say
-
-if TYPE_CHECKING:
-    pass
 
 app = options.new_app()
 

@@ -846,6 +846,116 @@ class LoadSavepointResponse(_message.Message):
 Global___LoadSavepointResponse: _TypeAlias = LoadSavepointResponse  # noqa: Y015
 
 @_typing.final
+class ExportSavepointRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    execution: _builtins.str
+    @_builtins.property
+    def savepoint(self) -> Global___SavepointSelector:
+        """Unset: the one that the execution stands on."""
+
+    def __init__(
+        self,
+        *,
+        execution: _builtins.str = ...,
+        savepoint: Global___SavepointSelector | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savepoint", b"savepoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "savepoint", b"savepoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSavepointRequest: _TypeAlias = ExportSavepointRequest  # noqa: Y015
+
+@_typing.final
+class ExportSavepointResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    DONE_BYTES_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """The next part of the file."""
+    done_bytes: _builtins.int
+    """Of the savepoint image: bytes that are in the file so far, and all."""
+    total_bytes: _builtins.int
+    @_builtins.property
+    def savepoint(self) -> _types_pb2.Savepoint:
+        """In the first response."""
+
+    def __init__(
+        self,
+        *,
+        savepoint: _types_pb2.Savepoint | None = ...,
+        data: _builtins.bytes = ...,
+        done_bytes: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savepoint", b"savepoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "done_bytes", b"done_bytes", "savepoint", b"savepoint", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSavepointResponse: _TypeAlias = ExportSavepointResponse  # noqa: Y015
+
+@_typing.final
+class ImportSavepointRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """In the first request. Empty: the execution keeps its name."""
+    data: _builtins.bytes
+    """The next part of the file."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportSavepointRequest: _TypeAlias = ImportSavepointRequest  # noqa: Y015
+
+@_typing.final
+class ImportSavepointResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    ORIGINAL_ID_FIELD_NUMBER: _builtins.int
+    original_id: _builtins.str
+    """Its id where it was exported; the execution has another where that one was taken here."""
+    @_builtins.property
+    def execution(self) -> _types_pb2.Execution: ...
+    @_builtins.property
+    def savepoint(self) -> _types_pb2.Savepoint: ...
+    def __init__(
+        self,
+        *,
+        execution: _types_pb2.Execution | None = ...,
+        savepoint: _types_pb2.Savepoint | None = ...,
+        original_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "savepoint", b"savepoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "original_id", b"original_id", "savepoint", b"savepoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportSavepointResponse: _TypeAlias = ImportSavepointResponse  # noqa: Y015
+
+@_typing.final
 class UndoLoadRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -532,6 +532,16 @@ class SavepointServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.LoadSavepointRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.LoadSavepointResponse.FromString,
                 _registered_method=True)
+        self.ExportSavepoint = channel.unary_stream(
+                '/flowsnap.v1.SavepointService/ExportSavepoint',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.ExportSavepointRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.ExportSavepointResponse.FromString,
+                _registered_method=True)
+        self.ImportSavepoint = channel.stream_unary(
+                '/flowsnap.v1.SavepointService/ImportSavepoint',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.ImportSavepointRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.ImportSavepointResponse.FromString,
+                _registered_method=True)
         self.UndoLoad = channel.unary_unary(
                 '/flowsnap.v1.SavepointService/UndoLoad',
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.UndoLoadRequest.SerializeToString,
@@ -587,6 +597,20 @@ class SavepointServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportSavepoint(self, request, context):
+        """A savepoint as a file: its parts in order. The first response has the savepoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportSavepoint(self, request_iterator, context):
+        """Makes an ended execution of an exported savepoint; a load goes on from it. A file that is refused leaves nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UndoLoad(self, request, context):
         """Takes back the newest load that was not undone yet.
         """
@@ -633,6 +657,16 @@ def add_SavepointServiceServicer_to_server(servicer, server):
                     servicer.LoadSavepoint,
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.LoadSavepointRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.LoadSavepointResponse.SerializeToString,
+            ),
+            'ExportSavepoint': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportSavepoint,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.ExportSavepointRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.ExportSavepointResponse.SerializeToString,
+            ),
+            'ImportSavepoint': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportSavepoint,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.ImportSavepointRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.ImportSavepointResponse.SerializeToString,
             ),
             'UndoLoad': grpc.unary_unary_rpc_method_handler(
                     servicer.UndoLoad,
@@ -807,6 +841,60 @@ class SavepointService:
             '/flowsnap.v1.SavepointService/LoadSavepoint',
             flowsnap_dot_v1_dot_control__pb2.LoadSavepointRequest.SerializeToString,
             flowsnap_dot_v1_dot_control__pb2.LoadSavepointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSavepoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flowsnap.v1.SavepointService/ExportSavepoint',
+            flowsnap_dot_v1_dot_control__pb2.ExportSavepointRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.ExportSavepointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportSavepoint(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/flowsnap.v1.SavepointService/ImportSavepoint',
+            flowsnap_dot_v1_dot_control__pb2.ImportSavepointRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.ImportSavepointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -171,6 +171,10 @@ class SavepointServiceStub:
     """What differs between two savepoints of an execution."""
     LoadSavepoint: _grpc.UnaryUnaryMultiCallable[_control_pb2.LoadSavepointRequest, _control_pb2.LoadSavepointResponse]
     """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
+    ExportSavepoint: _grpc.UnaryStreamMultiCallable[_control_pb2.ExportSavepointRequest, _control_pb2.ExportSavepointResponse]
+    """A savepoint as a file: its parts in order. The first response has the savepoint."""
+    ImportSavepoint: _grpc.StreamUnaryMultiCallable[_control_pb2.ImportSavepointRequest, _control_pb2.ImportSavepointResponse]
+    """Makes an ended execution of an exported savepoint; a load goes on from it. A file that is refused leaves nothing."""
     UndoLoad: _grpc.UnaryUnaryMultiCallable[_control_pb2.UndoLoadRequest, _control_pb2.UndoLoadResponse]
     """Takes back the newest load that was not undone yet."""
     DeleteSavepoints: _grpc.UnaryUnaryMultiCallable[_control_pb2.DeleteSavepointsRequest, _control_pb2.DeleteSavepointsResponse]
@@ -189,6 +193,10 @@ class SavepointServiceAsyncStub(SavepointServiceStub):
     """What differs between two savepoints of an execution."""
     LoadSavepoint: _aio.UnaryUnaryMultiCallable[_control_pb2.LoadSavepointRequest, _control_pb2.LoadSavepointResponse]  # type: ignore[assignment]
     """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
+    ExportSavepoint: _aio.UnaryStreamMultiCallable[_control_pb2.ExportSavepointRequest, _control_pb2.ExportSavepointResponse]  # type: ignore[assignment]
+    """A savepoint as a file: its parts in order. The first response has the savepoint."""
+    ImportSavepoint: _aio.StreamUnaryMultiCallable[_control_pb2.ImportSavepointRequest, _control_pb2.ImportSavepointResponse]  # type: ignore[assignment]
+    """Makes an ended execution of an exported savepoint; a load goes on from it. A file that is refused leaves nothing."""
     UndoLoad: _aio.UnaryUnaryMultiCallable[_control_pb2.UndoLoadRequest, _control_pb2.UndoLoadResponse]  # type: ignore[assignment]
     """Takes back the newest load that was not undone yet."""
     DeleteSavepoints: _aio.UnaryUnaryMultiCallable[_control_pb2.DeleteSavepointsRequest, _control_pb2.DeleteSavepointsResponse]  # type: ignore[assignment]
@@ -240,6 +248,22 @@ class SavepointServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.LoadSavepointResponse, _abc.Awaitable[_control_pb2.LoadSavepointResponse]]:
         """Brings the execution back to a savepoint. A load that fails leaves the execution as it was."""
+
+    @_abc_1.abstractmethod
+    def ExportSavepoint(
+        self,
+        request: _control_pb2.ExportSavepointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.ExportSavepointResponse], _abc.AsyncIterator[_control_pb2.ExportSavepointResponse]]:
+        """A savepoint as a file: its parts in order. The first response has the savepoint."""
+
+    @_abc_1.abstractmethod
+    def ImportSavepoint(
+        self,
+        request_iterator: _MaybeAsyncIterator[_control_pb2.ImportSavepointRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ImportSavepointResponse, _abc.Awaitable[_control_pb2.ImportSavepointResponse]]:
+        """Makes an ended execution of an exported savepoint; a load goes on from it. A file that is refused leaves nothing."""
 
     @_abc_1.abstractmethod
     def UndoLoad(

@@ -205,6 +205,7 @@ class Execution(_message.Message):
     PARENT_ID_FIELD_NUMBER: _builtins.int
     HEAD_SAVEPOINT_ID_FIELD_NUMBER: _builtins.int
     FORKED_FROM_FIELD_NUMBER: _builtins.int
+    CONTAINER_IMAGE_NAME_FIELD_NUMBER: _builtins.int
     RECOVERY_COUNT_FIELD_NUMBER: _builtins.int
     PARKED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -232,6 +233,8 @@ class Execution(_message.Message):
     """The execution that started it; empty: none, or it was deleted."""
     head_savepoint_id: _builtins.str
     """The savepoint that it stands on: the newest of its present branch, or the one that the branch began from."""
+    container_image_name: _builtins.str
+    """What the container image was called when it was chosen; container_image is its content id."""
     recovery_count: _builtins.int
     """How often it was brought back to its newest savepoint after a fault."""
     parked: _builtins.bool
@@ -271,12 +274,13 @@ class Execution(_message.Message):
         parent_id: _builtins.str = ...,
         head_savepoint_id: _builtins.str = ...,
         forked_from: Global___ForkedFrom | None = ...,
+        container_image_name: _builtins.str = ...,
         recovery_count: _builtins.int = ...,
         parked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "forked_from", b"forked_from", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "forked_from", b"forked_from", "head_savepoint_id", b"head_savepoint_id", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "parked", b"parked", "recovery_count", b"recovery_count", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "container_image_name", b"container_image_name", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "forked_from", b"forked_from", "head_savepoint_id", b"head_savepoint_id", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "parked", b"parked", "recovery_count", b"recovery_count", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -74,12 +74,20 @@ class FakeController:
             self.requests.append((method.name, request))
             yield from self._answers.get(method.name, lambda *_: iter([response_type()]))(request, context)
 
+        def upload(requests: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            # A refusal comes when all was read, as from the controller.
+            return unary(list(requests), context)
+
         def unary(request: Any, context: grpc.ServicerContext) -> Any:
             return next(stream(request, context))
 
         if method.server_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 stream, request_type.FromString, response_type.SerializeToString
+            )
+        if method.client_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                upload, request_type.FromString, response_type.SerializeToString
             )
         return grpc.unary_unary_rpc_method_handler(unary, request_type.FromString, response_type.SerializeToString)
 

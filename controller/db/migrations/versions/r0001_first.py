@@ -101,6 +101,7 @@ def upgrade() -> None:
         sa.Column("origin", sa.Text(), nullable=False),
         sa.Column("held", sa.Boolean(), nullable=False),
         sa.Column("error_type", sa.Text(), nullable=False),
+        sa.Column("container_image_name", sa.Text(), nullable=False),
         sa.Column("forked_from_execution_id", _ID, nullable=True),
         sa.Column("forked_from_savepoint_id", _ID, nullable=False),
         sa.Column("forked_from_number", sa.Integer(), nullable=False),
