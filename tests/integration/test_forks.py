@@ -28,7 +28,7 @@ STEPS = """
 
 def test_a_fork_goes_on_from_the_savepoint_while_the_original_is_untouched(platform: Platform) -> None:
     original = platform.run(STEPS, {"who": "original", "kept": 1})
-    platform.wait_results(original, 3)
+    platform.wait_until(lambda: "sleep" in [one.call for one in platform.savepoints(original)], original)
     before, number = platform.get(original), len(platform.savepoints(original))
 
     first, second = platform.fork(original, name="step-1", count=2, value={"who": "fork"})
