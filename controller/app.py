@@ -81,7 +81,8 @@ class App:
         undos = Undos(services, savepoints, loads, endings)
         forks, sessions = Forks(services, savepoints, loads), Sessions(services)
         web = Parts(services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks)
-        self._platform = Platform(services, executions, flows, watching, web)
+        trial = Trial(services, executions, savepoints, watching)
+        self._platform = Platform(services, executions, flows, watching, connections, self._retentions, trial, web)
         handlers = {
             **FieldCalls(services).handlers(),
             **LifecycleCalls(services, endings, self._pauses, cancels).handlers(),
@@ -103,9 +104,7 @@ class App:
             ),
             FlowService(flows),
             ConnectionService(connections),
-            SystemService(
-                services, Trial(services, executions, savepoints, watching), self._retentions, self.shut_down
-            ),
+            SystemService(services, trial, self._retentions, self.shut_down),
             RetentionService(executions, self._retentions),
             self._platform.services,
         )

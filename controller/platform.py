@@ -9,6 +9,7 @@ from controller.api.schedule_service import ScheduleService
 from controller.api.setting_service import LockService, SettingService
 from controller.api.web_service import WebService
 from controller.api.webhook_service import WebhookService
+from controller.connections import Connections
 from controller.executions import Executions
 from controller.files import Files
 from controller.flow_calls.call import Handler
@@ -18,9 +19,11 @@ from controller.flow_calls.settings import SettingCalls
 from controller.flows import Flows
 from controller.locks import Locks
 from controller.messages import Messages
+from controller.retention import Retentions
 from controller.schedules import Schedules
 from controller.services import Services
 from controller.settings import Settings
+from controller.trial import Trial
 from controller.watching import Watching
 from controller.web.parts import Parts, PlatformParts
 from controller.webhooks import Webhooks
@@ -30,7 +33,15 @@ class Platform:
     """Made with the controller, started when that serves, stopped before its services close."""
 
     def __init__(
-        self, services: Services, executions: Executions, flows: Flows, watching: Watching, web: Parts
+        self,
+        services: Services,
+        executions: Executions,
+        flows: Flows,
+        watching: Watching,
+        connections: Connections,
+        retentions: Retentions,
+        trial: Trial,
+        web: Parts,
     ) -> None:
         self._config = services.config
         self._address = ""
@@ -38,6 +49,18 @@ class Platform:
         settings, files, locks, messages = Settings(services), Files(services), Locks(services), Messages(services)
         self._schedules = Schedules(services, executions, flows)
         self._webhooks = Webhooks(services, executions, flows, watching)
+        self._platform_parts = PlatformParts(
+            settings,
+            files,
+            locks,
+            messages,
+            self._schedules,
+            self._webhooks,
+            connections,
+            retentions,
+            trial,
+            lambda: self._address,
+        )
         self.handlers: dict[str, Handler] = {
             **SettingCalls(services, settings, locks).handlers(),
             **FileCalls(services, files).handlers(),
@@ -60,7 +83,7 @@ class Platform:
             from controller.web.server import WebServer
             from controller.web.site import site
 
-            self._web = WebServer(site(self._parts, PlatformParts(self._webhooks), self._config))
+            self._web = WebServer(site(self._parts, self._platform_parts, self._config))
             await self._web.bind(self._config.http_listen)
             self._address = self._web.address
 

@@ -33,6 +33,9 @@ class Settings:
             raise _missing(name)
         return info, value
 
+    async def exists(self, name: str) -> bool:
+        return await self._services.db(Database.setting_info, name) is not None
+
     async def list(self, where: Filter | None, page_token: str) -> tuple[Sequence[SettingInfo], str]:
         """By name, without values, with the token of the next page, empty on the last."""
         found = await self._services.db(Database.settings, where, PAGE + 1, page_token)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from urllib.parse import parse_qsl
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +21,8 @@ from controller.sessions import Sessions
 
 LARGEST_FORM_BYTES = 32 * 1024 * 1024
 LARGEST_LOGIN_BYTES = 4096
+MOST_FIELDS = 2000
+MOST_FILES = 1100
 CSRF_HEADER = "x-csrf-token"
 CSRF_FIELD = "csrf"
 LOGIN = "/login"
@@ -47,7 +50,10 @@ def csrf_token(session_token: str) -> str:
 
 
 class Guard:
-    """Lets through what is signed in and meant. request.state then has session, csrf, and form with a POST."""
+    """Lets through what is signed in and meant. request.state then has session, csrf, and form and files with a POST.
+
+    form: pairs of name and text; files: name, file name (with folders where one was chosen) and content of each.
+    """
 
     def __init__(self, app: ASGIApp, sessions: Sessions, listen: str, hosts: Sequence[str], unguarded: str) -> None:
         self._app = app
@@ -92,11 +98,15 @@ class Guard:
         """Reads the form of what changes something, unless somebody else's page sent it."""
         if not _from_here(request):
             return PlainTextResponse("this request comes from another site", 403)
-        body = await _body(request, LARGEST_LOGIN_BYTES if is_open else LARGEST_FORM_BYTES)
-        if isinstance(body, Response):
-            return body
-        request.state.form = body
-        given = request.headers.get(CSRF_HEADER) or dict(body).get(CSRF_FIELD, "")
+        limit = LARGEST_LOGIN_BYTES if is_open else LARGEST_FORM_BYTES
+        request.state.form, request.state.files = [], []
+        try:
+            await _read(request, limit)
+        except _UnreadError as error:
+            return PlainTextResponse(error.words, error.status)
+        except (ValueError, MultiPartException) as error:
+            return PlainTextResponse(f"the form can't be read: {error}", 400)
+        given = request.headers.get(CSRF_HEADER) or dict(request.state.form).get(CSRF_FIELD, "")
         if not is_open and not hmac.compare_digest(given.encode(), request.state.csrf.encode()):
             return PlainTextResponse("the form's CSRF token is missing or old; load the page anew", 403)
         return None
@@ -130,16 +140,41 @@ def _from_here(request: Request) -> bool:
     return origin in {None, f"{request.url.scheme}://{request.headers.get('host')}"} and site in {"same-origin", "none"}
 
 
-async def _body(request: Request, limit: int) -> list[tuple[str, str]] | Response:
+class _UnreadError(Exception):
+    """The form is none that is read."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status, self.words = status, words
+
+
+async def _read(request: Request, limit: int) -> None:
+    """Raises _UnreadError, ValueError, MultiPartException."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > limit:
-            return PlainTextResponse(f"the form has more than {limit} bytes, the limit", 413)
+    if kind == "multipart/form-data":
+        parser = MultiPartParser(
+            request.headers, _limited(request, limit), max_files=MOST_FILES, max_fields=MOST_FIELDS, max_part_size=limit
+        )
+        for name, value in (await parser.parse()).multi_items():
+            if isinstance(value, UploadFile):
+                request.state.files.append((name, value.filename or "", await value.read()))
+                await value.close()
+            else:
+                request.state.form.append((name, value))
+        return
+    content = b"".join([part async for part in _limited(request, limit)])
     if content and kind != "application/x-www-form-urlencoded":
-        return PlainTextResponse("forms are sent as application/x-www-form-urlencoded", 415)
-    try:
-        return parse_qsl(content.decode(), keep_blank_values=True, errors="strict", max_num_fields=2000)
-    except ValueError:
-        return PlainTextResponse("the form can't be read", 400)
+        words = "forms are sent as application/x-www-form-urlencoded or multipart/form-data"
+        raise _UnreadError(415, words)
+    request.state.form += parse_qsl(
+        content.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS
+    )
+
+
+async def _limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise _UnreadError(413, f"the form has more than {limit} bytes, the limit")
+        yield part

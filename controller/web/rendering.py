@@ -25,6 +25,9 @@ STATIC = _HERE / "static"
 NAVIGATION = (
     ("/executions", "Executions", "executions"),
     ("/new", "New execution", "new"),
+    ("/settings", "Settings", "settings"),
+    ("/files", "Files", "files"),
+    ("/locks", "Locks", "locks"),
 )
 
 STATUSES = {
@@ -91,9 +94,13 @@ def part(request: Request, template: str, **values: Any) -> str:
     return _environment().get_template(template).render(request=request, csrf=request.state.csrf, **values)
 
 
+def status_of(error: errors.FlowsnapError) -> int:
+    return next((code for kind, code in STATUSES.items() if isinstance(error, kind)), 500)
+
+
 def refused(request: Request, error: errors.FlowsnapError) -> Response:
     """The core's words: beside what was asked for, or on a page of their own."""
-    status = next((code for kind, code in STATUSES.items() if isinstance(error, kind)), 500)
+    status = status_of(error)
     if is_partial(request):
         target = request.headers.get("x-errors-to", "#toasts")
         return HTMLResponse(

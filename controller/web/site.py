@@ -15,9 +15,12 @@ from controller.web.events import Events
 from controller.web.guard import Guard
 from controller.web.pages.execution import ExecutionPage
 from controller.web.pages.executions import ExecutionsPage
+from controller.web.pages.files import FilesPage
 from controller.web.pages.loading import LoadDialog
+from controller.web.pages.locks import LocksPage
 from controller.web.pages.login import LoginPage
 from controller.web.pages.new import NewPage
+from controller.web.pages.settings import SettingsPage
 from controller.web.parts import Parts, PlatformParts
 from controller.web.rendering import STATIC, StaticPages, page, refused
 from controller.web.webhooks import PATH, webhook_routes
@@ -33,6 +36,9 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *NewPage(parts).routes(),
         *LoadDialog(parts).routes(),
         *ExecutionPage(parts).routes(),
+        *SettingsPage(platform).routes(),
+        *FilesPage(platform).routes(),
+        *LocksPage(parts, platform).routes(),
         *Events(parts).routes(),
         *webhook_routes(platform.webhooks),
     ]

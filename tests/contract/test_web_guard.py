@@ -140,7 +140,11 @@ async def test_posts_need_the_token_of_their_session_and_their_own_page(
     async with httpx.AsyncClient(base_url=client.base_url) as other:
         await sign_in(controller, other)
         assert (await other.post("/new", data=form)).status_code == 403
-    assert (await client.post("/new", files={"script": b"x"}, data=form)).status_code == 415
+    assert (await client.post("/new", content=b"x", headers={"Content-Type": "text/plain"})).status_code == 415
+    broken = {"Content-Type": "multipart/form-data"}
+    assert (await client.post("/new", content=b"--x\r\nbroken", headers=broken)).status_code == 400
+    assert (await client.post("/files/upload", files={"file": b"x"})).status_code == 403
+    assert (await client.post("/files/upload", files={"file": b"x"}, data={"csrf": csrf[:-1]})).status_code == 403
     assert not controller.launcher.agents
     assert (await client.post("/new", data=form)).status_code == 303
     by_header = {key: value for key, value in form.items() if key != "csrf"}

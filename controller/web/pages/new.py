@@ -10,7 +10,7 @@ from controller.errors import FlowsnapError
 from controller.executions import NewExecution
 from controller.web.forms import field
 from controller.web.parts import Parts
-from controller.web.rendering import STATUSES, page, went
+from controller.web.rendering import page, status_of, went
 
 _FLOWS_LISTED = 1000
 _EXAMPLE = """\
@@ -49,8 +49,7 @@ class NewPage:
         try:
             execution = await self._parts.executions.create(new)
         except FlowsnapError as error:
-            status = next((code for kind, code in STATUSES.items() if isinstance(error, kind)), 500)
-            return await self._form(request, given, words=str(error), status=status)
+            return await self._form(request, given, words=str(error), status=status_of(error))
         return went(request, f"/executions/{execution.id}")
 
     async def _form(self, request: Request, given: dict[str, str], *, words: str = "", status: int = 200) -> Response:
