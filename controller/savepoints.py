@@ -190,6 +190,9 @@ class Savepoints:
         services = self._services
         folder = services.spool(live.execution_id) / dump.image_dir
         try:
+            if dump.branch == live.branch + 1 and live.loading is not None:
+                # The restored tree is quicker than the record of its restore.
+                await asyncio.shield(live.loading)
             self._check_branch(live, dump)
             if not folder.is_dir():
                 return await self._committed_before(live, dump)

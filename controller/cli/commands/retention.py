@@ -47,6 +47,7 @@ def set_(
     ],
     execution: ExecutionOption = "",
     default: DefaultOption = False,
+    output: OutputOption = Output.table,
 ) -> None:
     """Create or replace a rule. What it leaves out is left to the wider one: execution, flow, default, built in."""
     flow = "" if "=" in rule[0] else rule[0]
@@ -59,8 +60,10 @@ def set_(
 
     retention = retention_pb2.Retention(owner=owner, rule=given)
     with connect(options.config(ctx)) as client:
-        client.call(client.retention.SetRetention, retention_pb2.SetRetentionRequest(retention=retention))
-    printer.result(flow or execution or "default")
+        request = retention_pb2.SetRetentionRequest(retention=retention)
+        saved = client.call(client.retention.SetRetention, request).retention
+    document = {**_whose(saved), "rule": keep.values(saved.rule)}
+    printer.emit(output, document, lambda: printer.result(flow or execution or "default"))
 
 
 @group.command()
@@ -107,7 +110,11 @@ def ls(ctx: typer.Context, output: OutputOption = Output.table) -> None:
 
 @group.command()
 def rm(
-    ctx: typer.Context, flow: FlowArgument = "", execution: ExecutionOption = "", default: DefaultOption = False
+    ctx: typer.Context,
+    flow: FlowArgument = "",
+    execution: ExecutionOption = "",
+    default: DefaultOption = False,
+    output: OutputOption = Output.table,
 ) -> None:
     """Remove a rule; what it said is left to the wider one."""
     owner = _owner(flow, execution, default=default)
@@ -118,7 +125,8 @@ def rm(
 
     with connect(options.config(ctx)) as client:
         client.call(client.retention.DeleteRetention, retention_pb2.DeleteRetentionRequest(owner=owner))
-    printer.result(flow or execution or "default")
+    document = _whose(retention_pb2.Retention(owner=owner))
+    printer.emit(output, document, lambda: printer.result(flow or execution or "default"))
 
 
 def _owner(flow: str, execution: str, *, default: bool) -> retention_pb2.RetentionOwner:

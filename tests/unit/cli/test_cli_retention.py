@@ -52,6 +52,18 @@ def test_a_rule_is_refused_when_it_can_not_be_read(controller, snapctl, args, wo
     assert controller.requests_of("SetRetention") == []
 
 
+def test_a_rule_that_was_set_is_told_as_json(controller, snapctl):
+    controller.answer(
+        "SetRetention",
+        retention_pb2.SetRetentionResponse(retention=retention_pb2.Retention(owner=FLOW, rule=RULE)),
+    )
+    assert snapctl("retention", "set", "etl", "newest=50", "max-age=7d", "-o", "json").json == {
+        "scope": "flow",
+        "subject": "etl",
+        "rule": {"newest": 50, "max-age": 604800},
+    }
+
+
 def test_what_is_kept_is_shown_with_the_rule_that_says_so(controller, snapctl):
     controller.answer(
         "GetRetention",
@@ -87,7 +99,7 @@ def test_rules_are_listed_and_removed(controller, snapctl):
         "subject": "etl",
         "rule": {},
     }
-    assert snapctl("retention", "rm", "etl").exit_code == 0
+    assert snapctl("retention", "rm", "etl", "-o", "json").json == {"scope": "flow", "subject": "etl"}
     assert controller.requests_of("DeleteRetention")[0].owner == FLOW
     controller.refuse("DeleteRetention", grpc.StatusCode.NOT_FOUND, "retention: the default has no rule")
     assert snapctl("retention", "rm", "--default").exit_code == ExitCode.NOT_FOUND
