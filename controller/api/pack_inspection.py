@@ -16,6 +16,9 @@ from controller.inspection.python_state import PythonState, PythonThread, Variab
 from controller.inspection.report import Process, Report
 
 _SCRATCH_FILES: Final = 1000
+# Of one process.
+_AREAS: Final = 200
+_OPEN_FILES: Final = 2000
 # Process ids are 32-bit there, and memory may say anything.
 _ID: Final = 0x7FFFFFFF
 _LARGEST: Final = (1 << 63) - 1
@@ -54,9 +57,9 @@ def _process(value: Process) -> pb.ProcessInspection:
                 size_bytes=min(area.size_bytes, _LARGEST),
                 dumped_bytes=area.dumped_bytes,
             )
-            for area in value.memory
+            for area in value.memory[:_AREAS]
         ],
-        open_files=map(_open_file, value.files),
+        open_files=map(_open_file, value.files[:_OPEN_FILES]),
         python=None if value.python is None else _python(value.python),
     )
 

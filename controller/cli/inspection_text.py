@@ -76,7 +76,7 @@ def problems(texts: Iterable[str]) -> None:
 
 
 def _section(title: str) -> None:
-    printer.result(f"\n{title}")
+    printer.result(f"\n{printer.cell(title)}")
 
 
 def _processes(processes: Sequence[inspection_pb2.ProcessInspection]) -> None:
@@ -98,7 +98,7 @@ def _python(found: inspection_pb2.PythonInspection, title: str) -> None:
             printer.result(printer.cell(f"  {frame.file}:{frame.line} in {frame.function}"))
             _variables(frame.variables)
     for module in found.modules:
-        _section(f"Variables of {printer.cell(module.file)}")
+        _section(f"Variables of {module.file}")
         _variables(module.variables)
     if found.problem:
         problems([f"{title + ': ' if title else ''}{found.problem}"])
@@ -159,7 +159,7 @@ def _variable_changes(changes: Iterable[inspection_pb2.VariableChange]) -> None:
             place = here
             thread = f", thread {change.thread_id}" if change.thread_id else ""
             where = f"{change.function} in {change.file}" if change.function else change.file
-            _section(printer.cell(f"Variables of {where} (process {change.pid}{thread})"))
+            _section(f"Variables of {where} (process {change.pid}{thread})")
         values = f"{change.before}  ->  {change.after}" if change.before and change.after else ""
         printer.result(printer.cell(f"{_mark(change.kind)} {change.name} = {values or change.before or change.after}"))
 

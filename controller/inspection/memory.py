@@ -117,6 +117,14 @@ class PageMap:
         return run.at + page - run.start if page < run.start + run.pages * PAGE else None
 
 
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What mappings are of, by CRIU's id of a file: paths; for memory files, the number of their shared memory."""
+
+    paths: Mapping[int, str]
+    shared: Mapping[int, int]
+
+
 # The bytes of a file of the container image: path, offset, length. None: it can't be had.
 FileReader = Callable[[str, int, int], bytes | None]
 
@@ -124,15 +132,15 @@ FileReader = Callable[[str, int, int], bytes | None]
 class Memory:
     """One process's. Reads raise Absent for what the image hasn't, Exhausted when the budget is used up."""
 
-    def __init__(self, image: Image, pid: int, paths: Mapping[int, str], files: FileReader, budget: Budget) -> None:
-        """paths: of files by CRIU's id. Raises Unreadable."""
+    def __init__(self, image: Image, pid: int, mapped: Mapped, files: FileReader, budget: Budget) -> None:
+        """Raises Unreadable."""
         self._image = image
         self._files = files
         self.budget = budget
         found = image.entry(f"criu/mm-{pid}.img", criu.Memory)
         self.arguments = (found.arguments_start, found.arguments_end)
-        self.executable = paths.get(found.executable_id, "")
-        self.areas: Sequence[Area] = [_area(area, paths, found.stack_start) for area in found.areas]
+        self.executable = mapped.paths.get(found.executable_id, "")
+        self.areas: Sequence[Area] = [_area(area, mapped, found.stack_start) for area in found.areas]
         if any(
             not area.start < area.end or area.start < before
             for area, before in zip(self.areas, [0, *(area.end for area in self.areas)], strict=False)
@@ -235,13 +243,15 @@ class Memory:
         return page if len(page) == PAGE else page.ljust(PAGE, b"\0")
 
 
-def _area(area: criu.Area, paths: Mapping[int, str], stack: int) -> Area:
-    kind, path = AreaKind.ANONYMOUS, ""
+def _area(area: criu.Area, mapped: Mapped, stack: int) -> Area:
+    kind, path, shared_id = AreaKind.ANONYMOUS, "", area.object_id
     if area.kind & _KERNEL:
         kind = AreaKind.KERNEL
+    elif area.kind & _MEMORY_FILE and area.kind & _FILE_SHARED:
+        kind, shared_id = AreaKind.SHARED, mapped.shared.get(area.object_id, 0)
     elif area.kind & (_FILE_PRIVATE | _FILE_SHARED):
-        kind, path = AreaKind.FILE, paths.get(area.object_id, "")
-    elif area.kind & (_ANONYMOUS_SHARED | _SYSV | _MEMORY_FILE):
+        kind, path = AreaKind.FILE, mapped.paths.get(area.object_id, "")
+    elif area.kind & (_ANONYMOUS_SHARED | _SYSV):
         kind = AreaKind.SHARED
     elif area.kind & _HEAP:
         kind = AreaKind.HEAP
@@ -255,5 +265,5 @@ def _area(area: criu.Area, paths: Mapping[int, str], stack: int) -> Area:
         file_offset=area.file_offset,
         writable=bool(area.protection & _WRITABLE),
         private=not area.kind & _FILE_SHARED,
-        shared_id=area.object_id,
+        shared_id=shared_id,
     )

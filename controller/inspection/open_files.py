@@ -11,6 +11,7 @@ from typing import Final
 from flowsnap.criu import images_pb2 as criu
 
 from controller.inspection.image import Image
+from controller.inspection.memory import Mapped
 
 # CRIU's kinds of files by number.
 _KINDS: Final = {
@@ -83,8 +84,15 @@ class FileTable:
         self._memory_files = {inode.inode_id: inode for inode in image.entries("criu/memfd.img", criu.MemoryFileInode)}
         self._sockets = {file.unix.inode: file.unix for file in self._files.values() if file.HasField("unix")}
         regular = {number: file.regular for number, file in self._files.items() if file.HasField("regular")}
-        # Of regular files: paths by CRIU's id, and bytes at the dump by path.
-        self.paths = {number: _text(file.path) for number, file in regular.items()}
+        self._paths = {number: _text(file.path) for number, file in regular.items()}
+        # Anonymous shared memory is a memory file to CRIU.
+        shared = {
+            number: self._inode(file.memory_file).shared_memory_id
+            for number, file in self._files.items()
+            if file.HasField("memory_file")
+        }
+        self.mapped = Mapped(self._paths, shared)
+        # Bytes of regular files at the dump.
         self.sizes = {_text(file.path): file.size for file in regular.values()}
 
     def of_process(self, pid: int, core: criu.Core) -> Sequence[OpenFile]:
@@ -110,10 +118,13 @@ class FileTable:
                 name = f"pipe:[{file.pipe.pipe_id}]"
                 return OpenFile(number, kind, self._roles.get(name, name), _way(file.pipe.flags))
             case "memory_file":
-                inode = self._memory_files.get(file.memory_file.inode_id, criu.MemoryFileInode())
+                inode = self._inode(file.memory_file)
                 return OpenFile(number, kind, _text(inode.name), size=inode.size)
         named_by = file.fifo.file_id or file.terminal.file_id
-        return OpenFile(number, kind, self.paths.get(named_by, ""))
+        return OpenFile(number, kind, self._paths.get(named_by, ""))
+
+    def _inode(self, file: criu.MemoryFile) -> criu.MemoryFileInode:
+        return self._memory_files.get(file.inode_id, criu.MemoryFileInode())
 
     def _unix(self, number: int, socket: criu.UnixSocket) -> OpenFile:
         peer = self._sockets.get(socket.peer) if socket.peer else None

@@ -13,7 +13,7 @@ from controller.inspection.python_heap import Heap
 
 _LONGEST_TABLE: Final = 1 << 20
 _ENTRIES_PER_STEP: Final = 16
-_LONGEST_PATH: Final = 4096
+_LONGEST_PATH: Final = 1000
 _MOST_VARIABLES: Final = 200
 # Kinds of entries in a line table.
 _SHORT_END, _ONE_LINE_END, _NO_COLUMN, _LONG, _NO_LINE = 10, 13, 13, 14, 15

@@ -146,7 +146,7 @@ class Inspection:
             if len(self.memories) == _LOOKED_INTO:
                 self._problems.append(f"the memory of more than {_LOOKED_INTO} processes is not looked into")
             return None
-        self.memories[pid] = found = Memory(self.image, pid, self._table.paths, self._file, self._budget)
+        self.memories[pid] = found = Memory(self.image, pid, self._table.mapped, self._file, self._budget)
         return found
 
     def _file(self, path: str, offset: int, length: int) -> bytes | None:

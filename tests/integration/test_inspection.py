@@ -183,6 +183,7 @@ def test_values_are_shown_as_python_writes_them_when_a_savepoint_is_inspected(pl
 
 
 TREE = """
+    import mmap
     import socket
     import subprocess
     import sys
@@ -218,6 +219,8 @@ TREE = """
         file = open("/work/data.txt", "w")
         file.write("hello")
         file.flush()
+        shared = mmap.mmap(-1, 1 << 20)
+        shared.write(b"s" * (1 << 16))
         deeper(this, 2)
         child.kill()
 """
@@ -251,8 +254,10 @@ def test_processes_threads_and_files_are_shown_when_a_savepoint_is_inspected(pla
     mine = {v.name: v.text for frame in threads["worker-1"].frames for v in frame.variables}
     assert (mine["number"], mine["mine"]) == ("1", "'thread 1'")
     (of_child,) = child.python.threads
-    assert [(frame.file, frame.line) for frame in of_child.frames] == [("<string>", 3)]
-    assert {v.name: v.text for v in of_child.frames[0].variables} == {"x": "5"}
+    (frame,) = of_child.frames
+    assert frame.file == "<string>"
+    assert frame.line in (2, 3)  # it has said that it is up, and may not have gone on yet
+    assert {v.name: v.text for v in frame.variables} == {"x": "5"}
 
     files = {(file.kind, file.name): file for file in first.open_files}
     assert files["tcp", "127.0.0.1:8765"].state in ("listening", "established")
@@ -270,6 +275,8 @@ def test_processes_threads_and_files_are_shown_when_a_savepoint_is_inspected(pla
     scratch = {file.path: (file.kind, file.size_bytes) for file in found.scratch_files}
     assert scratch["/work/data.txt"] == ("file", 5)
     assert scratch["/tmp/sock"] == ("socket", 0)
+    (shared,) = [area for area in first.memory if area.kind == inspection_pb2.MEMORY_KIND_SHARED]
+    assert (shared.dumped_bytes, shared.size_bytes) == (1 << 16, 1 << 20)
     kinds = {inspection_pb2.MemoryKind.Name(area.kind) for area in first.memory}
     assert {"MEMORY_KIND_HEAP", "MEMORY_KIND_STACK", "MEMORY_KIND_ANONYMOUS", "MEMORY_KIND_FILE"} <= kinds
     assert 0 < sum(area.dumped_bytes for area in first.memory) < found.savepoint.raw_bytes

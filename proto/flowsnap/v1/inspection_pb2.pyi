@@ -154,11 +154,11 @@ class ProcessInspection(_message.Message):
     def thread_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def memory(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemoryArea]:
-        """What has most in the image first."""
+        """What has most in the image first, at most 200."""
 
     @_builtins.property
     def open_files(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenFile]:
-        """By descriptor."""
+        """By descriptor, at most 2000."""
 
     @_builtins.property
     def python(self) -> Global___PythonInspection:

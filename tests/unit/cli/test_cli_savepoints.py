@@ -133,7 +133,7 @@ def inspection() -> inspection_pb2.Inspection:
     ]
     python = inspection_pb2.PythonInspection(
         version="3.13.5",
-        threads=[inspection_pb2.PythonThread(id=1, name="MainThread", frames=frames)],
+        threads=[inspection_pb2.PythonThread(id=1, name="Main\x1b", frames=frames)],
         modules=[
             inspection_pb2.PythonModule(
                 file="/flow/up.py", variables=[inspection_pb2.PythonVariable(name="LIMIT", text="\x1b[31m12")]
@@ -181,7 +181,7 @@ def test_all_that_it_holds_is_shown_when_a_savepoint_is_chosen(controller, snapc
         "Id: sp-2",
         "1 running 1 python3 -m x",
         "4 zombie 0 [sh]",
-        "Python 3.13.5: process 1, thread 1, MainThread, newest call last",
+        "Python 3.13.5: process 1, thread 1, Main\N{REPLACEMENT CHARACTER}, newest call last",
         "/flow/up.py:5 in handler",
         "count = 42",
         "LIMIT = \N{REPLACEMENT CHARACTER}[31m12",
