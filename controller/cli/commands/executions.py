@@ -312,6 +312,7 @@ def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Executi
         ("Message", execution.message.strip()),
         ("Flow", f"{execution.flow_name} (version {execution.flow_version[:12]})"),
         ("Parent", execution.parent_id),
+        ("Forked from", _origin(execution)),
         ("Image", execution.container_image),
     ]
     for label, field in (("Created", "created_at"), ("Started", "started_at"), ("Ended", "ended_at")):
@@ -333,6 +334,14 @@ def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Executi
 def _child(one: types_pb2.Execution) -> str:
     # As wide as the longest name of an end.
     return f"{one.id}  {records.status(one):<15}  {one.name}"
+
+
+def _origin(execution: types_pb2.Execution) -> str:
+    origin = execution.forked_from
+    if not origin.execution_id:
+        return ""
+    label = f"savepoint {origin.savepoint}" + (f" ({origin.name})" if origin.name else "")
+    return f"{origin.execution_id}, {label}, as number {origin.index + 1}"
 
 
 def _pretty(value: bytes) -> str:

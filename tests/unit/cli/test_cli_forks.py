@@ -42,6 +42,13 @@ def test_it_begins_where_the_execution_stands_when_no_savepoint_is_chosen(contro
     assert (request.count, request.input_json) == (1, b"")
 
 
+def test_a_fork_s_origin_is_shown(controller, snapctl):
+    origin = types_pb2.ForkedFrom(execution_id="aa11", savepoint=3, name="fetched", index=1)
+    fork = types_pb2.Execution(id="bb1", name="twin", forked_from=origin)
+    controller.answer("GetExecution", control_pb2.GetExecutionResponse(execution=fork))
+    assert "aa11, savepoint 3 (fetched), as number 2" in snapctl("show", "bb1").out
+
+
 @pytest.mark.parametrize(("text", "id_"), [("7", "7"), ("id=sp-1", "sp-1"), ("id=7", "7")])
 def test_a_savepoint_is_chosen_by_number_or_id(controller, snapctl, text, id_):
     assert snapctl("fork", "up-1", "--from", text).exit_code == 0
