@@ -117,7 +117,7 @@ class FakeAgent:
             function="handler",
             redo_of_savepoint_id=redo_of,
         )
-        response = await self.stub.Call(request, metadata=self.metadata)
+        response = await self.stub.Call(request, metadata=self.metadata, wait_for_ready=True)
         if response.HasField("halt"):
             if response.halt.end:
                 self.stopped.set()
@@ -155,7 +155,7 @@ class FakeAgent:
         write_commit_record(folder, request)
         if self.dies_before_commit:
             raise Halted
-        saved = await self.stub.CommitSavepoint(request, metadata=self.metadata)
+        saved = await self.stub.CommitSavepoint(request, metadata=self.metadata, wait_for_ready=True)
         self._unchanged_since = saved.savepoint_id
         return saved
 
