@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+import faults
 from agent import linux, sandbox
 from agent.config import AgentConfig
 from agent.errors import AgentError
@@ -47,6 +48,7 @@ def main() -> int:
     except (OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"flowsnap agent: {CONFIG} can't be used ({error!r}); start this image with snapctl run\n")
         return 2
+    faults.arm(config.faults, "agent")
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # CRIU is started by vfork and exec, which needs none
     linux.become_subreaper()
     sandbox.prepare_root()

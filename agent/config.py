@@ -21,6 +21,8 @@ class AgentConfig:
     scratch_limit_bytes: int
     # "host": a call waits until its savepoint would survive a power cut.
     durability: str
+    # What it is to die of, in tests; see the module faults.
+    faults: str
 
     @classmethod
     def read(cls, path: Path) -> AgentConfig:
@@ -33,5 +35,6 @@ class AgentConfig:
             branch=int(value.get("branch", 1)),
             on_store_full=value.get("on_store_full", "wait"),
             durability=value.get("durability", "host"),
+            faults=value.get("faults", ""),
             scratch_limit_bytes=int(value.get("scratch_limit_bytes", 0)),
         )

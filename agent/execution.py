@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from flowsnap.v1 import agent_pb2 as pb
 from flowsnap.v1 import types_pb2
 
+import faults
 from agent import __version__, criu, savepoint
 from agent.channel import Channel, Frame, InFlight
 from agent.commit_record import write_commit_record
@@ -151,6 +152,7 @@ class Execution:
         (folder / start.file_name).write_text(start.script)
         header = {"file": str(FLOW_DIR / start.file_name), "execution": json.loads(start.execution_json)}
         channel.send(header, b"")
+        faults.reach("agent.script.after")
 
     # --- what the flow says
 
@@ -261,6 +263,7 @@ class Execution:
         if self._channel is not None:
             self._open.pop(call.seq, None)
             self._channel.send(header, body)
+            faults.reach("agent.reply.after")
 
     # --- savepoints
 
@@ -387,10 +390,13 @@ class Execution:
         """Holds the savepoint lock, and releases it."""
         try:
             try:
+                faults.reach("agent.record.before")
                 # Without a record nobody makes up for the commit if all die just now; that is no reason to give it up.
                 with contextlib.suppress(OSError):
                     write_commit_record(folder, request)
+                faults.reach("agent.record.after")
                 committed = await self._session.commit(request)
+                faults.reach("agent.commit.after")
             except CommitFailed as error:
                 if tree.frozen:
                     tree.thaw()
@@ -433,12 +439,14 @@ class Execution:
             was_frozen = old.frozen if old is not None else False
             if old is not None and not was_frozen:
                 old.freeze()
+            faults.reach("agent.restore.before")
             try:
                 restored = await self._in_criu_thread(self._restore_beside, old, SPOOL / command.image_dir)
             except BaseException:
                 if old is self._tree and old is not None and not was_frozen:
                     old.thaw()
                 raise
+            faults.reach("agent.swap.before")
             self._leave_tree()
             self._started = True
             self._branch = command.branch
@@ -460,6 +468,7 @@ class Execution:
             if old is not None:
                 # Last: unmounting takes a while, and the restored tree need not wait for it.
                 self._end_tree(old)
+            faults.reach("agent.swap.after")
         self._kit = asyncio.create_task(asyncio.to_thread(self._new_kit))
 
     def _restore_beside(self, old: Tree | None, folder: Path) -> savepoint.Restored:
@@ -562,6 +571,8 @@ class Execution:
         else:
             report = pb.ReportExitRequest(exit_status=exit_status)
         report.branch = self._branch
+        faults.reach("agent.end.before")
         await self._session.report_exit(report)
+        faults.reach("agent.end.after")
         if tree is self._tree:
             self._tree = None

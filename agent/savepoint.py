@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import faults
 from agent import criu, sandbox
 from agent.channel import InFlight
 from agent.errors import CriuRefused, SpoolFull
@@ -102,6 +103,7 @@ def take(
     Raises CriuRefused; the folder is then gone and the tree runs on.
     """
     images = folder / "criu"
+    faults.reach("agent.dump.before")
     said: list[Conversation] = []
     started = time.perf_counter_ns()
 
@@ -109,6 +111,7 @@ def take(
         said.clear()  # a second attempt asks again
         said.append(conversation())
         tree.scratch.capture(folder)
+        faults.reach("agent.dump.frozen")
 
     try:
         images.mkdir(parents=True)
@@ -133,6 +136,7 @@ def take(
         remove_folder(folder)
         raise
     tree.frozen = leave_frozen
+    faults.reach("agent.dump.after")
     return Dumped(max(figures.frozen_us, 0), dump_us, conversed.open_calls, conversed.last_seq)
 
 

@@ -14,6 +14,7 @@ import grpc.aio
 from flowsnap.v1 import agent_pb2 as pb
 from flowsnap.v1 import agent_pb2_grpc
 
+import faults
 from agent.errors import CommitFailed, ControllerRefused
 from agent.paths import CONTROLLER_SOCKET
 
@@ -65,7 +66,10 @@ class Session:
 
     async def call(self, request: pb.CallRequest) -> pb.CallResponse:
         """Until done. The journal joins a repeated request to the first."""
-        return await self._insist(lambda: self._stub.Call(request, metadata=self._metadata), _AWAY | _FULL)
+        faults.reach("agent.call.before")
+        response = await self._insist(lambda: self._stub.Call(request, metadata=self._metadata), _AWAY | _FULL)
+        faults.reach("agent.call.after")
+        return response
 
     async def commit(self, request: pb.CommitSavepointRequest) -> pb.CommitSavepointResponse:
         """Raises CommitFailed with the controller's words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import structlog
 
+import faults
 from controller.config import DEFAULT_DATA_DIR, DEFAULT_HTTP_LISTEN, MIB, Config
 from controller.errors import FlowsnapError
 
 EXIT_FAILED = 1
+# Of tests only; see the module faults.
+_FAULTS = "FLOWSNAP_FAULTS"
 
 
 # Store threads hold the interpreter for a while; the loop answers calls meanwhile, and the default is 5 ms.
@@ -26,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, SIGINT or the Shutdown RPC; answers the exit status."""
     config, print_link = _config(arguments)
     _log_json()
+    _arm(os.environ.get(_FAULTS, ""))
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
         asyncio.run(_serve(config, print_link=print_link))
@@ -161,6 +166,15 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return number
+
+
+def _arm(plan: str) -> None:
+    try:
+        faults.arm(plan, "controller")
+    except ValueError as error:
+        raise SystemExit(f"flowsnap controller: {_FAULTS}: {error}") from error
+    if plan:
+        logging.getLogger(__name__).warning("%s is set: this controller and its agents are to die of %s", _FAULTS, plan)
 
 
 def _log_json() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import faults
 from controller.endings import Endings
 from controller.flow_calls.fields import fields_of
 from controller.flows import file_name_of
@@ -110,6 +111,7 @@ class Agents:
             await self._endings.end(live, Status.ENDED_ERROR, f"its script, version {execution.flow_version}, is gone")
             return
         await services.db(Database.set_status, execution_id, (Status.NEW,), Status.RUNNING)
+        faults.reach("controller.script.before")
         file_name = flow.name if flow.files else file_name_of(execution.flow_name)
         await link.start(flow, file_name, packed(fields_of(await services.execution(execution_id))))
         services.changes.notify(execution_id)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import faults
 from controller import errors
 from controller.flow_calls.call import FLOW_ERRORS, CallFailed, FlowCall, Handler
 from controller.ids import new_id
@@ -93,12 +94,16 @@ class Calls:
     async def _journaled(self, live: Live, call: Call) -> Outcome:
         """What was recorded of a call that is repeated holds: its time, its idempotency key, its outcome."""
         services = self._services
+        faults.reach("controller.call.row.before")
         begun = await services.db(Database.begin_call, call, recovered=live.recovered)
         if begun.outcome is not None:
             return begun.outcome
+        faults.reach("controller.call.row.after")
         services.changes.notify(live.execution_id)
         outcome = await self._carried_out(live, begun.call)
+        faults.reach("controller.call.outcome.before")
         await services.insist(Database.complete_call, call.key, outcome)
+        faults.reach("controller.call.outcome.after")
         return outcome
 
     async def _carried_out(self, live: Live, call: Call) -> Outcome:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Awaitable
 from typing import Literal, TypeVar
 
+import faults
 from controller.endings import Endings
 from controller.errors import FlowsnapError, Internal, NotFound, Unavailable
 from controller.live import ATTACH_LIMIT_S, Live
@@ -53,11 +54,13 @@ class Containers:
             execution.pids_limit,
         )
         await services.in_file(self._prepare_folder, spec, mode, branch)
+        faults.reach("controller.container.start.before")
         try:
             await services.launcher.start(spec)
         except NotFound as error:
             await self._check_image(execution)
             raise error from None
+        faults.reach("controller.container.start.after")
 
     async def _check_image(self, execution: Execution) -> None:
         """Raises NotFound with the way out when its image is not on this host."""
@@ -153,6 +156,7 @@ class Containers:
             "branch": branch,
             "on_store_full": self._services.config.on_store_full,
             "durability": self._services.config.durability,
+            "faults": faults.hand_on(),
         }
         try:
             if folder.exists():

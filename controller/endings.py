@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 
+import faults
 from controller.errors import FlowsnapError
 from controller.live import Live
 from controller.model import Status
@@ -43,7 +44,9 @@ class Endings:
         if live.ended.is_set():
             return False
         services, execution_id = self._services, live.execution_id
+        faults.reach("controller.end.row.before")
         ended = await services.db(Database.set_status, execution_id, NOT_ENDED, status, message)
+        faults.reach("controller.end.row.after")
         live.cancel_calls()
         await services.db(Database.abandon_calls, execution_id, live.branch)
         self.release(live)
@@ -80,7 +83,9 @@ class Endings:
                 except TimeoutError:
                     _log.info("execution %s: its agent did not end by itself; removing its container", execution_id)
             live.unhouse()
+            faults.reach("controller.container.remove.before")
             await self._remove_container(execution_id)
+            faults.reach("controller.container.remove.after")
             # Commits read the spool folder; they end soon, because one that waits for room sees the end.
             await asyncio.gather(*live.commits.values(), return_exceptions=True)
             await self._savepoints.commit_left_over(execution_id)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import faults
 from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -136,7 +137,9 @@ class Executions:
             origin="" if birth is None else birth.origin,
             held=birth is not None and birth.held,
         )
+        faults.reach("controller.create.row.before")
         await services.db(Database.add_execution, execution, flow)
+        faults.reach("controller.create.row.after")
         if new.keep is not None:
             await services.db(Database.set_retention, Retention(KeepScope.EXECUTION, execution_id, new.keep))
         services.changes.notify(execution_id)

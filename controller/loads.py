@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
+import faults
 from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import FailedPrecondition, FlowsnapError, Unavailable
@@ -140,6 +141,7 @@ class Loads:
                 if isinstance(outcome, BaseException):
                     raise outcome  # noqa: TRY301
             saved = cast("CommandResult", saved)
+            faults.reach("controller.load.before")
             live.loading = asyncio.get_running_loop().create_future()
             restored = await link.restore(
                 image_dir, savepoint.id, execution.branch + 1, self._restored(execution, savepoint, request)
@@ -221,6 +223,7 @@ class Loads:
             created_at=services.clock.now(),
         )
         live.cancel_calls()
+        faults.reach("controller.load.row.before")
         try:
             await services.db(Database.begin_branch, load, savepoint, Status.RUNNING, savepoint.output_value)
         except FlowsnapError as error:
@@ -228,6 +231,7 @@ class Loads:
             if before_id is not None:
                 await self._endings.end_locked(live, Status.ENDED_ERROR, f"a load could not be recorded: {error}")
             raise
+        faults.reach("controller.load.row.after")
         live.branch = load.branch_to
         live.head_savepoint_id = savepoint.id
         live.recovered = False

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+import faults
 from controller.containers import Containers
 from controller.endings import Endings
 from controller.errors import DataLoss, FlowsnapError, ResourceExhausted, Unavailable
@@ -122,6 +123,7 @@ class Recovery:
         live.unhouse()
         await asyncio.gather(*live.commits.values(), return_exceptions=True)
         await self._savepoints.commit_left_over(execution_id)
+        faults.reach("controller.recovery.before")
         execution = await services.execution(execution_id)
         if execution.status is Status.PAUSED and execution.head_savepoint_id is not None:
             words = f"{loss.words}; it goes on from its newest savepoint when it is resumed"
@@ -170,6 +172,7 @@ class Recovery:
         services = self._services
         await self._take_back_calls(live, savepoint.last_seq)
         execution = await services.db(Database.begin_recovery, execution.id, savepoint.id)
+        faults.reach("controller.recovery.row.after")
         live.recovered, live.head_savepoint_id = True, savepoint.id
         await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
         record = await restored_record(services, execution)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import shutil
 
+import faults
 from controller.containers import Containers
 from controller.errors import FlowsnapError
 from controller.ids import new_id
@@ -42,12 +43,14 @@ class Restores:
         try:
             await services.launcher.remove(execution.id)
             await self._containers.start(execution, "restore", branch)
+            faults.reach("controller.restore.before")
             _, link = await asyncio.gather(
                 self._savepoints.materialise(savepoint, folder),
                 self._containers.unless_it_ends(live, live.agent(ATTACH_LIMIT_S)),
             )
             restoring = link.restore(image_dir, savepoint.id, branch, restored, recovery=recovery)
             result = await self._containers.unless_it_ends(live, restoring)
+            faults.reach("controller.restore.after")
         except BaseException:
             await self._give_up(live)
             raise

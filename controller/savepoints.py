@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import faults
 from controller.errors import (
     DataLoss,
     FailedPrecondition,
@@ -196,13 +197,16 @@ class Savepoints:
             self._check_branch(live, dump)
             if not folder.is_dir():
                 return await self._committed_before(live, dump)
+            faults.reach("controller.commit.before")
             savepoint_id = new_savepoint_id()
             stored = await self._put(live, dump, savepoint_id, folder)
             try:
                 self._check_branch(live, dump)
                 async with live.output_lock:
                     record = self._record(live, dump, savepoint_id, stored, _output_at(live, dump.seq))
+                    faults.reach("controller.commit.row.before")
                     recorded = await services.insist(Database.add_savepoint, record)
+                    faults.reach("controller.commit.row.after")
             except Exception:
                 # Not when cancelled: the row may come to be all the same, and an image without a row is garbage.
                 await services.in_store(services.store.delete, savepoint_id)
@@ -359,6 +363,7 @@ def _record_of(folder: Path) -> Path:
 def _remove_dump(folder: Path) -> None:
     """The record first: it says that the image is complete."""
     _record_of(folder).unlink(missing_ok=True)
+    faults.reach("controller.commit.record.after")
     shutil.rmtree(folder, ignore_errors=True)
 
 

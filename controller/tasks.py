@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+import faults
 from controller import errors
 from controller.connections import Connections
 from controller.flow_calls.call import FLOW_ERRORS
@@ -84,7 +85,9 @@ class Tasks:
     async def _run(self, task: Execution) -> None:
         status, message, output, error_type = await self._outcome(task)
         services = self._services
+        faults.reach("controller.task.outcome.before")
         await services.db(Database.end_task, task.id, status, message, output, error_type)
+        faults.reach("controller.task.outcome.after")
         services.changes.notify(task.id)
 
     async def _outcome(self, task: Execution) -> tuple[Status, str, Json, str]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
 
+import faults
 from store import index, manifest, pack
 from store.catalog import Catalog, Lease
 from store.collector import Collector
@@ -192,9 +193,11 @@ class LocalStore:
     def _publish(self, new_pack: PackWriter, lease: Lease) -> bytes | None:
         if not len(new_pack):
             return None
+        faults.reach("controller.commit.chunks.before")
         pack_id = new_pack.finish(sync=self._sync)
         lease.publish(pack_id, new_pack.path, self._pack_path(pack_id))
         self._sync_folder(self._packs)
+        faults.reach("controller.commit.chunks.after")
         return pack_id
 
     def _write_manifest(self, path: Path, temporary: Path, data: bytes) -> None:
@@ -208,7 +211,9 @@ class LocalStore:
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            faults.reach("controller.commit.manifest.before")
             temporary.rename(path)
+            faults.reach("controller.commit.manifest.after")
         except BaseException:
             # Where it can't be removed, the next collection takes it.
             with suppress(OSError):

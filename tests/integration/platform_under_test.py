@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -50,7 +50,8 @@ class Platform:
 
     # --- the controller's life
 
-    def start(self) -> None:
+    def start(self, faults: str = "") -> None:
+        """faults: a plan of what it and its agents are to die of, as the module faults reads it."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "controller.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -58,6 +59,7 @@ class Platform:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, "FLOWSNAP_FAULTS": faults},
             )
         self.channel = grpc.insecure_channel(
             f"unix:{self.data_dir}/run/control.sock",
@@ -125,6 +127,10 @@ class Platform:
 
     def get(self, execution: str) -> types_pb2.Execution:
         return self.executions.GetExecution(pb.GetExecutionRequest(execution=execution), timeout=10).execution
+
+    def list(self, *, with_tasks: bool = False) -> Sequence[types_pb2.Execution]:
+        request = pb.ListExecutionsRequest(page_size=1000, with_tasks=with_tasks)
+        return self.executions.ListExecutions(request, timeout=30).executions
 
     def output(self, execution: str) -> object:
         return json.loads(self.get(execution).output_value_json)

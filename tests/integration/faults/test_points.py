@@ -1,0 +1,181 @@
+"""Each point at which a component may die, and a flow that goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from leftovers import assert_nothing_left, assert_savepoints_are_good, volumes
+from platform_under_test import ENDED, SUCCESS, Platform
+from shop import Shop, open_shop
+
+import faults
+
+# At other times than the second.
+_TIMES = {
+    "controller.container.start.before": 1,
+    "controller.container.start.after": 1,
+    "controller.container.remove.before": 1,
+    "controller.container.remove.after": 1,
+    "controller.script.before": 1,
+    "controller.end.row.before": 1,
+    "controller.end.row.after": 1,
+    "agent.script.after": 1,
+    "agent.end.before": 1,
+    "agent.end.after": 1,
+}
+_BY_LOADS = (
+    "controller.load.before",
+    "controller.load.row.before",
+    "controller.load.row.after",
+    "agent.restore.before",
+    "agent.swap.before",
+    "agent.swap.after",
+)
+_BY_RECOVERIES = (
+    "controller.restore.before",
+    "controller.restore.after",
+    "controller.recovery.before",
+    "controller.recovery.row.after",
+    "agent.restore.before",
+    "agent.swap.before",
+    "agent.swap.after",
+)
+_BY_RUNS = sorted(faults.POINTS - {*_BY_LOADS, *_BY_RECOVERIES})
+# The call was carried out, and the controller died before it could record that.
+_REPEATING = ("controller.call.outcome.before", "controller.task.outcome.before")
+
+_CHILD = """
+def handler(system, this):
+    this.connect('shop', method='post', text='child')
+    this.save(output_value={'grown': True})
+"""
+_FLOW = f"""
+def handler(system, this):
+    found = []
+    for step in range(3):
+        print('step', step)
+        found.append(this.connect('shop', method='post', text=f'step {{step}}').get('output_value')['json'])
+        system.setting(f'shelf {{step}}').save(found[-1])
+    child = this.script({_CHILD!r})
+    shelves = [system.setting(f'shelf {{step}}').get('value') for step in range(3)]
+    this.set_output(found=found, child=child.get('output_value'), shelves=shelves)
+    print('done')
+"""
+_LOADED = """
+def handler(system, this):
+    this.connect('shop', method='post', text='before')
+    this.create_dump('here')
+    this.connect('shop', method='post', text='after')
+    print('RESULT', this.restored is not None)
+    if not this.restored:
+        this.sleep(600)
+"""
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    with open_shop() as shop:
+        yield shop
+
+
+@pytest.fixture
+def killed(tmp_path: Path, shop: Shop) -> Iterator[Platform]:
+    """Not started: each test says what it is to die of."""
+    platform = Platform(tmp_path / "data")
+    platform.start()
+    platform.connect("shop", "REST", url=shop.url)
+    platform.kill_controller()
+    before = volumes()
+    try:
+        yield platform
+        assert_nothing_left(platform)
+        assert_savepoints_are_good(platform)
+        assert volumes() <= before
+    finally:
+        platform.stop()
+
+
+def _until_dead(platform: Platform) -> None:
+    assert platform.process is not None
+    platform.process.wait(30)
+    assert platform.process.returncode == -signal.SIGKILL, platform.controller_log()[-2000:]
+    platform.channel.close()
+    platform.start()
+
+
+def _run_to_success(platform: Platform, script: str, plan: str) -> str:
+    """Start a flow, and the controller again if it dies meanwhile."""
+    platform.start(plan)
+    try:
+        execution = platform.run(script)
+    except grpc.RpcError:
+        _until_dead(platform)
+        execution = next(iter([found.id for found in platform.list()]), "") or platform.run(script)
+    if "controller." in plan:
+        _until_dead(platform)
+    assert platform.wait_ended(execution).status == SUCCESS, f"{platform.get(execution)}\n{platform.log(execution)}"
+    return execution
+
+
+@pytest.mark.parametrize("point", _BY_RUNS)
+def test_flow_succeeds_and_repeats_no_completed_call_when_a_component_dies_at(
+    point: str, killed: Platform, shop: Shop
+) -> None:
+    execution = _run_to_success(killed, _FLOW, f"{point}:kill@{_TIMES.get(point, 2)}")
+    assert_one_effect_each(shop, point)
+    found = [shop.order(shop.keys(f"step {step}")[0], f"step {step}") for step in range(3)]
+    assert killed.output(execution) == {"found": found, "child": {"grown": True}, "shelves": found}
+    printed = list(dict.fromkeys(killed.log(execution, "stdout")))
+    assert printed == ["step 0", "step 1", "step 2", "done"]
+    assert len([child for child in killed.list() if child.id != execution]) == 1
+
+
+def assert_one_effect_each(shop: Shop, point: str) -> None:
+    shop.assert_keys_are_honest()
+    for what in ("step 0", "step 1", "step 2", "child"):
+        (key,) = shop.keys(what)
+        assert shop.times(key) == 1 or point in _REPEATING, (what, shop.orders)
+
+
+@pytest.mark.parametrize("point", _BY_RECOVERIES)
+def test_flow_succeeds_when_its_agent_dies_and_then_its_recovery_at(point: str, killed: Platform, shop: Shop) -> None:
+    execution = _run_to_success(killed, _FLOW, f"agent.reply.after:kill@5,{point}:kill@1")
+    assert_one_effect_each(shop, point)
+    assert any("recovered from savepoint" in line for line in killed.log(execution))
+
+
+@pytest.mark.parametrize("point", _BY_LOADS)
+def test_execution_is_loaded_or_goes_on_when_a_component_dies_in_a_load_at(
+    point: str, killed: Platform, shop: Shop
+) -> None:
+    killed.start(f"{point}:kill@1")
+    execution = killed.run(_LOADED)
+    assert killed.wait_results(execution, 1) == ["False"]
+    try:
+        killed.load(execution, name="here")
+    except grpc.RpcError:
+        if "controller." in point:
+            _until_dead(killed)
+    killed.wait_until(lambda: killed.get(execution).load_count or _load_again(killed, execution), execution)
+    assert killed.wait_ended(execution).status == SUCCESS, killed.log(execution)
+    assert killed.results(execution)[-1] == "True"
+    shop.assert_keys_are_honest()
+    assert [shop.times(key) for key in shop.keys("before")] == [1]
+    assert [shop.times(key) for key in shop.keys("after")] == [1, 1]
+
+
+def _load_again(platform: Platform, execution: str) -> bool:
+    """It may be on its way back from the fault."""
+    if platform.get(execution).status in ENDED:
+        return True
+    try:
+        platform.load(execution, name="here")
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return False
+        raise
+    return True

@@ -1,0 +1,71 @@
+"""What executions that have ended may have left on the host, and in the store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from flowsnap.v1 import control_pb2 as pb
+from platform_under_test import ENDED, Platform, containers
+
+_LONG_AGO_S = 7200
+
+
+def volumes() -> set[str]:
+    """Of Docker's engine, whoever made them."""
+    asked = ["docker", "volume", "ls", "--quiet"]
+    return set(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
+
+
+def assert_savepoints_are_good(platform: Platform) -> None:
+    """Each that is listed can be loaded: its image is read and verified. The store has no other, once it is collected.
+
+    To be asked when each execution has ended.
+    """
+    listed = set()
+    for execution in platform.list():
+        for savepoint in platform.savepoints(execution.id):
+            platform.load(execution.id, id=savepoint.id, dry_run=True)
+            listed.add(savepoint.id)
+    store = platform.data_dir / "store"
+    long_ago = time.time() - _LONG_AGO_S
+    for manifest in (store / "manifests").iterdir():
+        # Images that were never recorded are collected when nobody can be about to record them.
+        os.utime(manifest, (long_ago, long_ago))
+    platform.system.CollectGarbage(pb.CollectGarbageRequest(), timeout=60)
+    assert {manifest.stem for manifest in (store / "manifests").iterdir()} == listed
+    assert not list((store / "tmp").iterdir())
+
+
+def assert_nothing_left(platform: Platform) -> None:
+    """No container, mount, socket or agent's folder. Waits for what goes by itself when an execution has ended."""
+    assert [execution.id for execution in platform.list() if execution.status not in ENDED] == []
+    left: list[str] = []
+
+    def tidy() -> bool:
+        left[:] = _left_behind(platform.data_dir)
+        return not left
+
+    try:
+        platform.wait_until(tidy)
+    except AssertionError as error:
+        raise AssertionError(f"left behind: {left}\n{error}") from error
+
+
+def _left_behind(data_dir: Path) -> Iterator[str]:
+    yield from (f"container {name}" for name in containers(data_dir))
+    yield from (f"folder {folder}" for folder in (data_dir / "agents").iterdir())
+    for mounts in [Path("/proc/self/mountinfo"), *Path("/proc").glob("[0-9]*/mountinfo")]:
+        with contextlib.suppress(OSError):
+            if f"{data_dir}/" in mounts.read_text():
+                yield f"{mounts} has a mount of it"
+    known = {data_dir / "run" / "control.sock", data_dir / "agent-socket" / "agent.sock"}
+    for path in data_dir.rglob("*"):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(path.lstat().st_mode) and path not in known:
+                yield f"socket {path}"

@@ -1,0 +1,72 @@
+"""A server that sees the world's side of a flow: what was asked of it, how often, and under which keys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass
+class Shop:
+    """An order is known by its Idempotency-Key: a repeated one gets the answer of the first, and has no effect."""
+
+    orders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    url: str = ""
+
+    def order(self, key: str, what: str) -> int:
+        """Answers how many different orders there were before."""
+        with self.lock:
+            self.orders[key].append(what)
+            return list(self.orders).index(key)
+
+    def keys(self, what: str) -> list[str]:
+        """Of the orders of that, in the order of the first time."""
+        with self.lock:
+            return [key for key, asked in self.orders.items() if what in asked]
+
+    def times(self, key: str) -> int:
+        with self.lock:
+            return len(self.orders[key])
+
+    def assert_keys_are_honest(self) -> None:
+        """None stood for two different orders."""
+        with self.lock:
+            assert all(len(set(asked)) == 1 for asked in self.orders.values()), self.orders
+
+
+@contextlib.contextmanager
+def open_shop() -> Iterator[Shop]:
+    """On a free port of the loopback."""
+    shop = Shop()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = json.dumps(shop.order(self.headers["Idempotency-Key"], body.decode())).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            """It tells by its records."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    shop.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield shop
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
