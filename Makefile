@@ -6,7 +6,7 @@ shell_scripts := scripts/lib.sh $(wildcard scripts/vm.d/*) \
     $(foreach name,install-packages apt-files finish,images/execution/$(name)) .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup image proto lint format types imports test-unit test check bench demo vm-test clean
+.PHONY: help setup image proto lint format types imports test-unit test check bench soak demo vm-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ check: proto ## the same, and that the generated code is what the .proto files g
 
 bench: ## the figures of docs/performance.md, beside raw CRIU
 	$(python) -m tests.bench
+
+soak: ## faults at 200 random schedules, a controller that dies all the time, a thousand sleepers (half an hour)
+	FLOWSNAP_SCHEDULES=$${FLOWSNAP_SCHEDULES:-200} $(python) -m pytest --timeout 0 -s \
+	    tests/soak tests/integration/faults/test_schedules.py
 
 demo: ## a flow that fails and is taken back, narrated
 	scripts/demo

@@ -54,8 +54,9 @@ class Execution:
         self._tree = tree
         self._channel: Channel | None = None
         self._branch = config.branch
-        # The controller tells this container's agent from the one that was there before.
-        self._agent_id = f"{config.execution_id}-{os.urandom(8).hex()}"
+        # The controller tells this container's agent, and its folders, from those of the one that was there before.
+        self._life = os.urandom(8).hex()
+        self._agent_id = f"{config.execution_id}-{self._life}"
         self._last_seq = 0
         self._restored: Any = None
         self._open: dict[int, OpenCall] = {}
@@ -364,7 +365,7 @@ class Execution:
         try:
             tree = self._living()
             self._folder_number += 1
-            folder = SPOOL / f"{os.getpid()}-{self._branch}-{self._folder_number}"
+            folder = SPOOL / f"{self._life}-{self._branch}-{self._folder_number}"
             dumped = await self._in_criu_thread(self._dump, tree, folder, leave_frozen)
             request = pb.CommitSavepointRequest(
                 kind=kind,

@@ -143,12 +143,12 @@ class Platform:
         self.wait_until(lambda: self.get(execution).status == status, execution)
         return self.get(execution)
 
-    def wait_until(self, condition: Callable[[], object], execution: str = "") -> None:
-        deadline = time.monotonic() + _WAIT_S
+    def wait_until(self, condition: Callable[[], object], execution: str = "", *, limit_s: float = _WAIT_S) -> None:
+        deadline = time.monotonic() + limit_s
         while not condition():
             if time.monotonic() > deadline:
                 seen = f"{self.get(execution)}\n{self.log(execution)}" if execution else ""
-                raise AssertionError(f"did not come about in {_WAIT_S} s\n{seen}\n{self.controller_log()[-4000:]}")
+                raise AssertionError(f"did not come about in {limit_s} s\n{seen}\n{self.controller_log()[-4000:]}")
             time.sleep(0.02)
 
     def log(self, execution: str, *streams: str) -> list[str]:

@@ -16,6 +16,7 @@ class Shop:
     """An order is known by its Idempotency-Key: a repeated one gets the answer of the first, and has no effect."""
 
     orders: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    asked: list[tuple[str, str]] = field(default_factory=list)  # key and order, each time
     lock: threading.Lock = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -23,6 +24,7 @@ class Shop:
         """Answers how many different orders there were before."""
         with self.lock:
             self.orders[key].append(what)
+            self.asked.append((key, what))
             return list(self.orders).index(key)
 
     def keys(self, what: str) -> list[str]:
@@ -34,10 +36,26 @@ class Shop:
         with self.lock:
             return len(self.orders[key])
 
-    def assert_keys_are_honest(self) -> None:
-        """None stood for two different orders."""
+    def assert_nothing_done_twice(self) -> None:
+        """For flows that order one thing after the other, and none twice.
+
+        No key stood for two different orders, no order had two keys on one branch, and none was repeated when its flow
+        had gone on to the next: it was completed then.
+        """
         with self.lock:
-            assert all(len(set(asked)) == 1 for asked in self.orders.values()), self.orders
+            assert all(len(set(asked)) == 1 for asked in self.orders.values()), self.asked
+            on_branches: dict[tuple[str, ...], list[str]] = defaultdict(list)
+            for key in self.orders:
+                on_branches[tuple(key.split("-")[:2])].append(self.orders[key][0])
+            assert all(len(set(orders)) == len(orders) for orders in on_branches.values()), self.asked
+            newest: dict[tuple[str, ...], str] = {}
+            done: set[str] = set()
+            for key, _ in self.asked:
+                branch = tuple(key.split("-")[:2])
+                if newest.get(branch, key) != key:
+                    done.add(newest[branch])
+                assert key not in done, self.asked
+                newest[branch] = key
 
 
 @contextlib.contextmanager
