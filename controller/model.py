@@ -236,7 +236,8 @@ class Retention:
 class ExecutionQuery:
     """Of a list of executions; empty: any. text: part of a name, a flow's name or a message, or an id's beginning.
 
-    tree: an execution, with everything below it; parent: what it started itself.
+    tree: an execution, with everything below it; parent: what it started itself; forks_of: what was
+    forked from it.
     """
 
     text: str = ""
@@ -244,6 +245,7 @@ class ExecutionQuery:
     flow_name: str = ""
     tree: str = ""
     parent: str = ""
+    forks_of: str = ""
     roots_only: bool = False
     with_tasks: bool = False
 

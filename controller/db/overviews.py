@@ -185,6 +185,8 @@ def _conditions(query: ExecutionQuery) -> list[ColumnElement[bool]]:
         conditions.append(executions.c.id.in_(select(tree.union(below).c.id)))
     if query.parent:
         conditions.append(executions.c.parent_id == query.parent)
+    if query.forks_of:
+        conditions.append(executions.c.forked_from_execution_id == query.forks_of)
     if query.roots_only:
         conditions.append(executions.c.parent_id.is_(None))
     if not query.with_tasks:

@@ -18,12 +18,12 @@ def fields(request: Request, name: str) -> Sequence[str]:
     return [value for key, value in request.state.form if key == name]
 
 
-def number(request: Request, name: str, default: int) -> int:
-    """Of the address; the default for anything that is no whole number above 0."""
+def number(request: Request, name: str, default: int, *, least: int = 1) -> int:
+    """Of the address; the default for anything that is no whole number, at least the least."""
     text = request.query_params.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) <= 10):  # noqa: PLR2004 - those of the greatest
         return default
-    return min(max(int(text), 1), _GREATEST)
+    return min(max(int(text), least), _GREATEST)
 
 
 def is_partial(request: Request) -> bool:

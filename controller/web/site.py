@@ -16,6 +16,7 @@ from controller.web.guard import Guard
 from controller.web.pages.execution import ExecutionPage
 from controller.web.pages.executions import ExecutionsPage
 from controller.web.pages.files import FilesPage
+from controller.web.pages.forking import ForkDialog
 from controller.web.pages.loading import LoadDialog
 from controller.web.pages.locks import LocksPage
 from controller.web.pages.login import LoginPage
@@ -35,6 +36,7 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *ExecutionsPage(parts).routes(),
         *NewPage(parts).routes(),
         *LoadDialog(parts).routes(),
+        *ForkDialog(parts).routes(),
         *ExecutionPage(parts).routes(),
         *SettingsPage(platform).routes(),
         *FilesPage(platform).routes(),

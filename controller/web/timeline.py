@@ -16,6 +16,7 @@ _TOP = 22
 _BOTTOM = 20
 _LEFT = 22
 _WIDTH = 1040
+_REACH = 12
 _WIDEST_STEP, _NARROWEST_STEP = 56, 9
 
 
@@ -56,6 +57,7 @@ class Timeline:
     last: int
     total: int
     hidden_lanes: int
+    reach: float  # how far around a dot a pointer finds it
 
     @property
     def thinned(self) -> bool:
@@ -128,6 +130,7 @@ def drawn(
         last=last,
         total=total,
         hidden_lanes=len(branches) - len(shown),
+        reach=min(step / 2, _REACH),
     )
 
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from flowsnap.v1 import web_pb2, web_pb2_grpc
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
 from platform_under_test import Platform, running_platform
+from quiet_network import QuietNetwork
 
 _ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 # A busy machine may take its time; nothing waits that long when all is well.
@@ -35,6 +36,11 @@ class Site:
         return stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).link
 
 
+def load_field(page: Page) -> Locator:
+    """The one field of the dialog Load savepoint."""
+    return page.get_by_role("dialog", name="Load savepoint").get_by_label("Savepoint", exact=True)
+
+
 def site_of(platform: Platform) -> Site:
     stub = web_pb2_grpc.WebServiceStub(platform.channel)
     return Site(platform, stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).address)
@@ -47,17 +53,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def network() -> QuietNetwork:
+    return QuietNetwork()
+
+
+@pytest.fixture(scope="session")
+def browser(network: QuietNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
     assert path, "there is no Chromium; install what tests/apt-packages.txt names"
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         # Tests run as root, where Chromium has no sandbox.
-        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        program = network.program(path, tmp_path_factory.mktemp("browser"))
+        yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
 
 
 @pytest.fixture
-def new_page(browser: Browser, site: Site, request: pytest.FixtureRequest) -> Iterator[Any]:
+def new_page(browser: Browser, network: QuietNetwork, site: Site, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Makes signed-in pages; what they say on their console is an error of the test."""
     contexts, said = [], []
 
@@ -69,6 +81,7 @@ def new_page(browser: Browser, site: Site, request: pytest.FixtureRequest) -> It
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        network.lead(int(at.address.rpartition(":")[2]))
         page.goto(at.link())
         page.wait_for_url("**/executions")
         return page

@@ -27,7 +27,7 @@ from controller.web.timeline import Timeline, drawn, step_of
 from controller.web.words import pretty
 
 SAVEPOINTS_PER_PAGE = 25
-LOG_LINES = 300
+LOG_LINES = 200
 _CHILDREN_SHOWN = 50
 _NAMES_COMPLETED = 100
 
@@ -101,6 +101,9 @@ class ExecutionPage:
             "address": address,
             "why": _why_not(execution, undoable=load is not None),
             "parent": await self._parent(execution),
+            "forks": sum(
+                (await services.read(Database.execution_counts, ExecutionQuery(forks_of=execution.id))).values()
+            ),
             "children": await services.read(Database.execution_rows, children, _CHILDREN_SHOWN, 0),
             "sources": await asyncio.to_thread(_sources, flow, execution, chosen),
             "input": pretty(packed(shown_input(execution))),
@@ -112,7 +115,8 @@ class ExecutionPage:
             values |= {"log": log, "names": names, "log_lines": LOG_LINES}
         else:
             values |= {"log": (), "names": (), "log_lines": LOG_LINES}
-        return page(request, "execution.html", **values)
+        # Large pages take a while: calls are answered meanwhile.
+        return await asyncio.to_thread(page, request, "execution.html", **values)
 
     async def _timeline(
         self,
@@ -152,7 +156,7 @@ class ExecutionPage:
             before = number(request, "before", 1)
             lines = await services.read(Database.read_log_back, execution.id, before, LOG_LINES)
             return page(request, "log_before.html", execution=execution, log=lines, log_lines=LOG_LINES)
-        after = number(request, "after", 0)
+        after = number(request, "after", 0, least=0)
         lines = await services.read(Database.read_log, execution.id, after, LOG_LINES)
         more = len(lines) == LOG_LINES
         last = lines[-1].number if lines else after
@@ -242,6 +246,7 @@ def _why_not(execution: Execution, *, undoable: bool) -> Mapping[str, str]:
         "cancel": ended,
         "savepoint": no_process or ended or starting,
         "load": no_process or ("" if execution.savepoint_count else "it has no savepoint yet"),
+        "fork": no_process or ("" if execution.savepoint_count else "it has no savepoint yet"),
         "undo": "" if undoable else "no savepoint was loaded, or each load was taken back",
         "delete": "" if status.ended else "it has not ended; cancel it first",
     }

@@ -59,7 +59,7 @@ class ExecutionsPage:
         return [Route("/executions", self._show), Route("/executions/bulk", self._bulk, methods=["POST"])]
 
     async def _show(self, request: Request) -> Response:
-        """?q=TEXT&status=GROUP&flow=NAME&tree=ID&roots=1&tasks=1&page=N"""
+        """?q=TEXT&status=GROUP&flow=NAME&tree=ID&forks=ID&roots=1&tasks=1&page=N"""
         services = self._parts.services
         given = {key: value for key, value in request.query_params.items() if value and key in _PARAMETERS}
         group = given.get("status", "") if given.get("status", "") in GROUPS else ""
@@ -68,6 +68,7 @@ class ExecutionsPage:
             statuses=GROUPS[group][1],
             flow_name=given.get("flow", ""),
             tree=given.get("tree", ""),
+            forks_of=given.get("forks", ""),
             roots_only="roots" in given,
             with_tasks="tasks" in given,
         )
@@ -80,7 +81,8 @@ class ExecutionsPage:
             Tab(key, label, _sum(counts, statuses), _address(given | {"status": key, "page": ""}))
             for key, (label, statuses) in GROUPS.items()
         ]
-        return page(
+        return await asyncio.to_thread(
+            page,
             request,
             "executions.html",
             rows=rows,
@@ -130,7 +132,7 @@ class ExecutionsPage:
         raise InvalidArgument(f"{name!r} can't be done to several executions; pause, cancel or delete them")
 
 
-_PARAMETERS = ("q", "status", "flow", "tree", "roots", "tasks", "page")
+_PARAMETERS = ("q", "status", "flow", "tree", "forks", "roots", "tasks", "page")
 _DONE = {"pause": "paused", "cancel": "cancelled", "delete": "deleted"}
 
 

@@ -4,8 +4,10 @@
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
-  // What is being typed stays, whatever the server says meanwhile.
-  Idiomorph.defaults.ignoreActiveValue = true;
+  // What is being typed stays, whatever the server says meanwhile. (Of a link that has the focus it would keep the text.)
+  Object.defineProperty(Idiomorph.defaults, "ignoreActiveValue", {
+    enumerable: true, get: () => document.activeElement?.matches("input, textarea, select") ?? false,
+  });
 
   const pad = (number) => String(number).padStart(2, "0");
 
@@ -42,7 +44,8 @@
   // --- live updates: the server says that something changed, each live part asks for itself
 
   let source = null;
-  let waiting = false;
+  let changes = 0;
+  let refreshing = false;
 
   function refresh() {
     htmx.trigger(document.body, "changed");
@@ -67,17 +70,34 @@
   addEventListener("pagehide", hush);
   addEventListener("pageshow", listen);
 
+  // Draws the live part as the server sees it now, at the address that the page has now.
+  async function redraw(part) {
+    const address = location.pathname + location.search;
+    const response = await fetch(address, { headers: { "HX-Request": "true" } });
+    if (response.headers.has("HX-Redirect")) { location.assign(response.headers.get("HX-Redirect")); return; }
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").getElementById(part.id);
+    if (address !== location.pathname + location.search) { changes += 1; return; }
+    if (!fresh) return;
+    Idiomorph.morph(part, fresh.childNodes, { morphStyle: "innerHTML" });
+    htmx.process(part);
+    goOver(document);
+  }
   document.body.addEventListener("changed", async () => {
-    if (waiting) return;
-    waiting = true;
+    changes += 1;
+    if (refreshing) return;
+    refreshing = true;
     try {
-      for (const part of all("[data-live]")) {
-        const selector = `#${part.id}`;
-        await htmx.ajax("GET", location.pathname + location.search, {
-          source: part, target: selector, select: selector, swap: "morph:outerHTML",
-        });
+      for (let seen = -1; seen !== changes;) {
+        seen = changes;
+        await Promise.all(all("[data-live]").map(redraw));
       }
-    } finally { waiting = false; }
+    } catch (_) { one("#connection").hidden = false; } finally { refreshing = false; }
+  });
+  // What somebody clicked may have been drawn by the server before the newest change.
+  const asked = new WeakMap();
+  document.body.addEventListener("htmx:beforeRequest", (event) => asked.set(event.detail.xhr, changes));
+  document.body.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.matches("[data-live]") && asked.get(event.detail.xhr) !== changes) refresh();
   });
 
   // --- dialogs
@@ -267,7 +287,8 @@
   document.body.addEventListener("htmx:beforeRequest", (event) => {
     if (event.detail.elt.matches?.("form[data-clear]")) clear(event.detail.elt);
   });
-  document.body.addEventListener("htmx:sendError", () => { const bar = one("#connection"); if (bar) bar.hidden = false; });
+  document.body.addEventListener("htmx:afterOnLoad", () => { one("#connection").hidden = true; });
+  document.body.addEventListener("htmx:sendError", () => { one("#connection").hidden = false; });
   document.addEventListener("change", async (event) => {
     const input = event.target;
     if (input.matches("[data-into]") && input.files.length) {
