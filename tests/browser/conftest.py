@@ -5,45 +5,21 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flowsnap.v1 import web_pb2, web_pb2_grpc
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
-from platform_under_test import Platform, running_platform
+from platform_under_test import running_platform
 from quiet_network import QuietNetwork
+from site_under_test import Site, site_of
 
 _ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 # A busy machine may take its time; nothing waits that long when all is well.
 _PATIENCE_MS = 30_000
-
-
-@dataclass
-class Site:
-    """The page of one controller."""
-
-    platform: Platform
-    address: str
-
-    def link(self) -> str:
-        """Signs in once."""
-        stub = web_pb2_grpc.WebServiceStub(self.platform.channel)
-        return stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).link
-
-
-def load_field(page: Page) -> Locator:
-    """The one field of the dialog Load savepoint."""
-    return page.get_by_role("dialog", name="Load savepoint").get_by_label("Savepoint", exact=True)
-
-
-def site_of(platform: Platform) -> Site:
-    stub = web_pb2_grpc.WebServiceStub(platform.channel)
-    return Site(platform, stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).address)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +33,8 @@ def network() -> QuietNetwork:
     return QuietNetwork()
 
 
-@pytest.fixture(scope="session")
+# Not longer: asyncio tests can't run while Playwright has its loop in this thread.
+@pytest.fixture(scope="module")
 def browser(network: QuietNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
     assert path, "there is no Chromium; install what tests/apt-packages.txt names"

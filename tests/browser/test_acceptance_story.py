@@ -6,9 +6,9 @@ import json
 import re
 
 import pytest
-from conftest import Site, load_field
 from platform_under_test import ERROR, SUCCESS
 from playwright.sync_api import Page, expect
+from site_under_test import Site, load_field
 
 FAILING = """
 def handler(system, this):

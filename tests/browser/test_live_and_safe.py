@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
-from conftest import Site, load_field
 from platform_under_test import SUCCESS
 from playwright.sync_api import Page, expect
+from site_under_test import Site, load_field
 
 XSS = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}</textarea></svg>"
 HOSTILE = f"""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Site, site_of
 from platform_under_test import running_platform
 from playwright.sync_api import Page, expect
+from site_under_test import Site, site_of
 from sqlalchemy import create_engine, insert
 
 from controller.config import Config

@@ -1,0 +1,32 @@
+"""The page of one controller, and where things are on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowsnap.v1 import web_pb2, web_pb2_grpc
+from platform_under_test import Platform
+from playwright.sync_api import Locator, Page
+
+
+@dataclass
+class Site:
+    """The page of one controller."""
+
+    platform: Platform
+    address: str
+
+    def link(self) -> str:
+        """Signs in once."""
+        stub = web_pb2_grpc.WebServiceStub(self.platform.channel)
+        return stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).link
+
+
+def load_field(page: Page) -> Locator:
+    """The one field of the dialog Load savepoint."""
+    return page.get_by_role("dialog", name="Load savepoint").get_by_label("Savepoint", exact=True)
+
+
+def site_of(platform: Platform) -> Site:
+    stub = web_pb2_grpc.WebServiceStub(platform.channel)
+    return Site(platform, stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).address)
