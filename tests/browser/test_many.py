@@ -6,6 +6,7 @@ import random
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from sqlalchemy import create_engine, insert
 from controller.config import Config
 from controller.db import sqlite_url
 from controller.db.schema import executions, flows, loads, log_lines, savepoints
-from controller.model import ExecutionType, SavepointKind, Status
+from controller.model import Execution, Load, Savepoint, SavepointKind, Status
 
 EXECUTIONS = 5_000
 SAVEPOINTS = 10_000
@@ -144,81 +145,73 @@ def _fill(data_dir: Path) -> None:
     engine.dispose()
 
 
-def _execution(execution_id: str, name: str, created_at: datetime, **fields: object) -> dict[str, object]:
-    return {
-        "id": execution_id,
-        "name": name,
-        "status": Status.ENDED_SUCCESS,
-        "message": "",
-        "flow_name": "flow.py",
-        "flow_version": "v",
-        "input_value": b"null",
-        "output_value": b'"' + b"x" * 2000 + b'"',
-        "container_image": "",
-        "memory_limit_bytes": 0,
-        "pids_limit": 0,
-        "token_hash": "",
-        "created_at": created_at,
-        "started_at": created_at,
-        "ended_at": created_at + timedelta(seconds=5),
-        "branch": 1,
-        "savepoint_count": 0,
-        "last_call": "connect",
-        "last_file": "/flow/flow.py",
-        "last_line": 12,
-        "load_count": 0,
-        "script_load_count": 0,
-        "type": ExecutionType.FLOW,
-        "depth": 0,
-        "origin": "",
-        "held": False,
-        "error_type": "",
-        "forked_from_savepoint_id": "",
-        "forked_from_number": 0,
-        "forked_from_name": "",
-        "fork_index": 0,
-        **fields,
-    }
+def _execution(execution_id: str, name: str, created_at: datetime, **changed: Any) -> dict[str, object]:
+    made = Execution(
+        id=execution_id,
+        name=name,
+        status=Status.ENDED_SUCCESS,
+        message="",
+        flow_name="flow.py",
+        flow_version="v",
+        input_value=b"null",
+        output_value=b'"' + b"x" * 2000 + b'"',
+        container_image="",
+        memory_limit_bytes=0,
+        pids_limit=0,
+        token_hash="",
+        created_at=created_at,
+        started_at=created_at,
+        ended_at=created_at + timedelta(seconds=5),
+        last_call="connect",
+        last_file="/flow/flow.py",
+        last_line=12,
+    )
+    return _row(replace(made, **changed))
 
 
 def _savepoint(number: int, branch: int, start: datetime) -> dict[str, object]:
-    return {
-        "id": f"sp-{number}",
-        "execution_id": BIG,
-        "number": number,
-        "name": f"named {number}" if number % 500 == 0 else "",
-        "kind": SavepointKind.EXPLICIT if number % 500 == 0 else SavepointKind.CALL,
-        "branch": branch,
-        "parent_id": f"sp-{number - 1}" if number > 1 else None,
-        "seq": number,
-        "call": "connect",
-        "file": "/flow/flow.py",
-        "line": number % 300 + 1,
-        "function": "handler",
-        "open_calls": ("connect",),
-        "output_value": b'"' + b"x" * 2000 + b'"',
-        "created_at": start + timedelta(seconds=number),
-        "raw_bytes": 5_000_000,
-        "stored_bytes": 70_000,
-        "frozen_us": 15_000,
-        "dump_us": 30_000,
-        "script_loads": 0,
-    }
+    named = number % 500 == 0
+    made = Savepoint(
+        id=f"sp-{number}",
+        execution_id=BIG,
+        number=number,
+        name=f"named {number}" if named else "",
+        kind=SavepointKind.EXPLICIT if named else SavepointKind.CALL,
+        branch=branch,
+        parent_id=f"sp-{number - 1}" if number > 1 else None,
+        seq=number,
+        call="connect",
+        file="/flow/flow.py",
+        line=number % 300 + 1,
+        function="handler",
+        open_calls=("connect",),
+        output_value=b'"' + b"x" * 2000 + b'"',
+        created_at=start + timedelta(seconds=number),
+        raw_bytes=5_000_000,
+        stored_bytes=70_000,
+        frozen_us=15_000,
+        dump_us=30_000,
+    )
+    return _row(made)
 
 
 def _load(branch: int, start: datetime) -> dict[str, object]:
-    return {
-        "id": f"load-{branch}",
-        "execution_id": BIG,
-        "savepoint_id": f"sp-{branch * 1000}",
-        "before_savepoint_id": None,
-        "before_status": Status.ENDED_ERROR,
-        "before_message": "",
-        "before_output_value": b"null",
-        "before_ended_at": start,
-        "branch_from": branch - 1,
-        "branch_to": branch,
-        "by": "operator",
-        "created_at": start,
-        "undone": False,
-    }
+    made = Load(
+        id=f"load-{branch}",
+        execution_id=BIG,
+        savepoint_id=f"sp-{branch * 1000}",
+        before_savepoint_id=None,
+        before_status=Status.ENDED_ERROR,
+        before_message="",
+        before_output_value=b"null",
+        before_ended_at=start,
+        branch_from=branch - 1,
+        branch_to=branch,
+        by="operator",
+        created_at=start,
+    )
+    return _row(made)
+
+
+def _row(record: Any) -> dict[str, object]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
