@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-from conftest import Site
 from flowsnap.v1 import platform_pb2 as pb
 from flowsnap.v1 import platform_pb2_grpc, types_pb2
 from playwright.sync_api import Page, expect
+from site_under_test import Site
 
 XSS = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}} &amp; 100%?#/.."
 WAITING_LOCK = types_pb2.EXECUTION_STATUS_WAITING_LOCK
