@@ -435,7 +435,7 @@ def test_memory_that_lies_is_survived_when_a_flow_forges_it(platform: Platform) 
     assert shown["honest"] == "'still here'"
     absent = "<not in the savepoint>"
     assert [shown[name] for name in ("items", "kind", "table")] == [absent] * 3
-    assert shown["text"].startswith("'ddd")
+    assert shown["text"][1:].startswith("ddd")  # quotes depend on what follows in memory
     assert shown["length"].startswith("['a', ")
     assert shown["number"] == "<int of more than 3000 bits>"
 
