@@ -105,6 +105,7 @@ def take(
     images = folder / "criu"
     faults.reach("agent.dump.before")
     said: list[Conversation] = []
+    was_frozen = tree.frozen
     started = time.perf_counter_ns()
 
     def while_frozen() -> None:
@@ -136,6 +137,8 @@ def take(
         remove_folder(folder)
         raise
     tree.frozen = leave_frozen
+    if was_frozen:
+        tree.freeze()
     faults.reach("agent.dump.after")
     return Dumped(max(figures.frozen_us, 0), dump_us, conversed.open_calls, conversed.last_seq)
 
@@ -150,6 +153,7 @@ def _write_record(folder: Path, tree: Tree, conversation: Conversation) -> None:
         "in_flight": conversation.in_flight.to_json(),
         "open_calls": [asdict(call) for call in conversation.open_calls],
         "last_seq": conversation.last_seq,
+        "frozen": tree.frozen,
     }
     (folder / "savepoint.json").write_text(json.dumps(record, separators=(",", ":")))
 
@@ -215,7 +219,11 @@ def _attempt(folder: Path, record: dict[str, Any], kit: Kit, *, say_why: bool) -
         tuple(OpenCall(**call) for call in record["open_calls"]),
         record["last_seq"],
     )
-    return Restored(Tree(pid, kit.pipes, kit.scratch), conversation, restore_us)
+    tree = Tree(pid, kit.pipes, kit.scratch)
+    if record["frozen"]:
+        # Its processes stood still when they were dumped, and so they do now.
+        tree.thaw()
+    return Restored(tree, conversation, restore_us)
 
 
 def remove_folder(folder: Path) -> None:

@@ -13,6 +13,7 @@ from controller.losses import Loss
 from controller.model import ExecutionType, Status
 from controller.ports import Database
 from controller.recovery import Recovery
+from controller.retries import Retries
 from controller.services import NOT_ENDED, Services
 
 _PAGE = 1000
@@ -22,11 +23,14 @@ _LOST = Loss("its container was lost while no controller ran", blamed=False)
 class Adoption:
     """Finds agents that still run, hands those that don't to recovery, and sweeps what ended executions left."""
 
-    def __init__(self, services: Services, containers: Containers, calls: Calls, recovery: Recovery) -> None:
+    def __init__(
+        self, services: Services, containers: Containers, calls: Calls, recovery: Recovery, retries: Retries
+    ) -> None:
         self._services = services
         self._containers = containers
         self._calls = calls
         self._recovery = recovery
+        self._retries = retries
 
     async def adopt(self) -> Sequence[Live]:
         """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach."""
@@ -37,7 +41,8 @@ class Adoption:
             for execution in page:
                 if execution.type is not ExecutionType.TASK and not execution.held:
                     live = self._services.live.add(execution)
-                    live.house(restoring=False)
+                    if execution.retry_at is None:
+                        live.house(restoring=False)
                     adopted.append(live)
             if len(page) < _PAGE:
                 return adopted
@@ -51,6 +56,10 @@ class Adoption:
 
     async def _find(self, live: Live) -> None:
         execution = await self._services.execution(live.execution_id)
+        if not live.housed:
+            await self._services.launcher.remove(live.execution_id)
+            self._retries.expect(live)
+            return
         if not await self._came_back(live):
             if execution.status is Status.PAUSED:
                 # Nothing asks for its calls until it is resumed, and by then they are to know of that.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,12 +89,17 @@ class Agents:
             return
         container = live.container
         if how.returned:
-            await self._endings.end(live, Status.ENDED_SUCCESS, "", branch=how.branch)
+            await self._end(live, Status.ENDED_SUCCESS, "", how.branch)
         elif how.error:
-            await self._endings.end(live, Status.ENDED_ERROR, how.error[:_MESSAGE_LIMIT], branch=how.branch)
+            await self._end(live, Status.ENDED_ERROR, how.error[:_MESSAGE_LIMIT], how.branch)
         else:
             loss = await process_loss(services.launcher, await services.execution(execution_id), how.status)
             self._when_lost(live, container, how.branch, loss)
+
+    async def _end(self, live: Live, status: Status, message: str, branch: int) -> None:
+        """Goes on when the agent does not wait for it: it may go with its container, which ends here."""
+        work = self._endings.end(live, status, message, branch=branch)
+        await asyncio.shield(self._services.background(work, f"end of {live.execution_id}"))
 
     async def append_log(self, execution_id: str, lines: Sequence[LogLine]) -> None:
         kept = [line if len(line.text) <= _LOG_TEXT_LIMIT else _cut(line) for line in lines]

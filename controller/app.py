@@ -41,6 +41,7 @@ from controller.platform import Platform
 from controller.recovery import Recovery
 from controller.restores import Restores
 from controller.retention import Retentions
+from controller.retries import Retries
 from controller.savepoints import Savepoints
 from controller.secrets import SecretBox
 from controller.services import Services
@@ -65,10 +66,12 @@ class App:
         savepoints = Savepoints(services, self._retentions)
         endings = Endings(services, savepoints)
         containers = Containers(services, endings)
-        restores = Restores(services, savepoints, containers)
+        restores = Restores(services, savepoints, containers, endings)
         loads = Loads(services, savepoints, containers, endings, restores)
         recovery = Recovery(services, savepoints, containers, endings, restores)
         containers.when_lost(recovery.lost)
+        retries = Retries(services, savepoints, endings, loads)
+        endings.before_errors(retries.put_off)
         self._pauses = Pauses(services, endings, recovery)
         flows = Flows(services)
         executions = Executions(services, savepoints, containers, endings, flows)
@@ -94,7 +97,7 @@ class App:
             **self._platform.handlers,
         }
         calls = Calls(services, handlers)
-        self._adoption = Adoption(services, containers, calls, recovery)
+        self._adoption = Adoption(services, containers, calls, recovery, retries)
         self._imports = Imports(services)
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings, recovery.lost), calls, savepoints),

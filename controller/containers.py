@@ -86,13 +86,6 @@ class Containers:
             self._watch(live, live.container), f"watching the container of {live.execution_id}"
         )
 
-    async def let_go(self, live: Live) -> None:
-        """Remove its container, if there is one, and what is left in its folder. Raises Unavailable."""
-        live.unhouse()
-        await self._services.launcher.remove(live.execution_id)
-        folder = self._services.agent_dir(live.execution_id)
-        await self._services.in_file(shutil.rmtree, folder, ignore_errors=True)
-
     async def unless_it_ends(self, live: Live, work: Awaitable[T]) -> T:
         """The result of work that needs the container. Raises Internal when that ends meanwhile."""
         working = asyncio.ensure_future(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Awaitable, Callable
 
 import faults
 from controller.errors import FlowsnapError
@@ -22,12 +23,17 @@ _ENGINE_RETRY_S = 1.0
 _log = logging.getLogger(__name__)
 
 
+# Holding the lock: whether the execution, which failed with that message, goes on for now.
+PutOff = Callable[[Live, str], Awaitable[bool]]
+
+
 class Endings:
     """Ends executions, whoever asks: the flow, an operator, a fault that recovery gave up on."""
 
     def __init__(self, services: Services, savepoints: Savepoints) -> None:
         self._services = services
         self._savepoints = savepoints
+        self._put_off: PutOff | None = None
 
     async def end(self, live: Live, status: Status, message: str, *, branch: int | None = None) -> bool:
         """Record the end and let the container go. branch: end only what still runs on it.
@@ -39,10 +45,17 @@ class Endings:
                 return False
             return await self.end_locked(live, status, message)
 
-    async def end_locked(self, live: Live, status: Status, message: str) -> bool:
-        """As end, for those who hold the execution's lock."""
+    def before_errors(self, put_off: PutOff) -> None:
+        """Who is asked whether an error is to be an end."""
+        self._put_off = put_off
+
+    async def end_locked(self, live: Live, status: Status, message: str, *, final: bool = False) -> bool:
+        """As end, for those who hold the execution's lock. final: an error is not put off for a retry."""
         if live.ended.is_set():
             return False
+        error = status is Status.ENDED_ERROR and not final
+        if error and self._put_off is not None and await self._put_off(live, message):
+            return True
         services, execution_id = self._services, live.execution_id
         faults.reach("controller.end.row.before")
         ended = await services.db(Database.set_status, execution_id, NOT_ENDED, status, message)
@@ -69,6 +82,18 @@ class Endings:
             except FlowsnapError as error:
                 _log.warning("execution %s: %s; trying again", execution_id, error)
             await asyncio.sleep(_ENGINE_RETRY_S)
+
+    async def let_go(self, live: Live) -> None:
+        """Holding the lock of one that goes on without a container: that goes, and its last dumps into the store.
+
+        Raises Unavailable, with the container still there.
+        """
+        await self._services.launcher.remove(live.execution_id)
+        live.unhouse()
+        await asyncio.gather(*live.commits.values(), return_exceptions=True)
+        await self._savepoints.commit_left_over(live.execution_id)
+        folder = self._services.agent_dir(live.execution_id)
+        await self._services.in_file(shutil.rmtree, folder, ignore_errors=True)
 
     async def _clean_up(self, live: Live) -> None:
         services, execution_id = self._services, live.execution_id

@@ -16,6 +16,8 @@ from controller.errors import FailedPrecondition, InvalidArgument, NotFound
 from controller.flows import Flows, make_flow
 from controller.ids import new_id
 from controller.model import (
+    MAX_BACKOFF_S,
+    MAX_RETRIES,
     NULL,
     Execution,
     ExecutionType,
@@ -26,6 +28,7 @@ from controller.model import (
     KeepRule,
     KeepScope,
     Retention,
+    RetryRule,
     Savepoint,
     Status,
 )
@@ -64,6 +67,7 @@ class NewExecution:
     pushed_version: str = ""
     type: ExecutionType = ExecutionType.FLOW
     keep: KeepRule | None = None  # its own rule of which savepoints are kept
+    retry: RetryRule | None = None  # what becomes of it when it fails; None: it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ class Executions:
                 f"memory limit {new.memory_limit_bytes} bytes, pids limit {new.pids_limit}: give at least"
                 f" {_SMALLEST_MEMORY_BYTES} bytes and 1 process, or 0 for the default"
             )
+        retry = check_retry_rule(new.retry or RetryRule(0))
         if new.name:
             checked_name(new.name, "the execution's name")
         parent = None if birth is None else birth.parent
@@ -136,6 +141,9 @@ class Executions:
             depth=0 if parent is None else parent.depth + 1,
             origin="" if birth is None else birth.origin,
             held=birth is not None and birth.held,
+            retry_limit=retry.retries,
+            retry_from=retry.savepoint,
+            retry_backoff_s=retry.backoff_s,
         )
         faults.reach("controller.create.row.before")
         await services.db(Database.add_execution, execution, flow)
@@ -243,6 +251,16 @@ class Executions:
             return parent.container_image, parent.container_image_name
         wanted = new.container_image or self._services.config.container_image
         return await self._services.launcher.resolve_image(wanted), wanted
+
+
+def check_retry_rule(rule: RetryRule) -> RetryRule:
+    """Answers it. Raises InvalidArgument."""
+    if not 0 <= rule.retries <= MAX_RETRIES:
+        raise InvalidArgument(f"{rule.retries} retries: give a number from 0 to {MAX_RETRIES}")
+    if not 0 <= rule.backoff_s <= MAX_BACKOFF_S:
+        raise InvalidArgument(f"backoff {rule.backoff_s:g} s: give a time of at most {MAX_BACKOFF_S:g} s")
+    checked_name(rule.savepoint, "the savepoint's name")
+    return rule
 
 
 def _delete_images(services: Services, savepoints: Sequence[Savepoint]) -> None:

@@ -24,7 +24,7 @@ from controller.services import Services
 from controller.thinning import DUMP_CALLS
 from controller.values import packed
 
-By = Literal["operator", "script", "undo", "fork"]
+By = Literal["operator", "script", "undo", "fork", "retry"]
 
 _log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Loads:
             if living is None:
                 self._endings.release(live)
             elif live.housed and not live.ended.is_set():
-                services.background(self._containers.let_go(live), f"removing the container of {execution.id}")
+                services.background(self._endings.let_go(live), f"removing the container of {execution.id}")
             self._loading_over(live)
             with contextlib.suppress(Unavailable):
                 await live.cleaned_up()

@@ -81,6 +81,21 @@ class Release:
     created_at: datetime
 
 
+# Of a RetryRule: the newest savepoint, whatever its name.
+LATEST = "latest"
+MAX_RETRIES = 1000
+MAX_BACKOFF_S = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """What becomes of an execution that fails: so many loads of the newest savepoint of that name."""
+
+    retries: int
+    savepoint: str = LATEST
+    backoff_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Of a listing: records whose field compares so with the value. op: eq, ne, lt, le, gt, ge, in, like."""
@@ -132,6 +147,11 @@ class Execution:
     strikes: int = 0  # how often its process was lost in a row with the same newest savepoint
     strike_savepoint_id: str | None = None
     parked: bool = False  # it waits without a container
+    retry_limit: int = 0
+    retry_from: str = "latest"
+    retry_backoff_s: float = 0.0
+    retry_count: int = 0
+    retry_at: datetime | None = None  # it failed, and is loaded again then
     type: ExecutionType = ExecutionType.FLOW
     parent_id: str | None = None  # the execution that started it
     depth: int = 0  # how many executions stand above it
@@ -144,6 +164,10 @@ class Execution:
     forked_from_number: int = 0
     forked_from_name: str = ""
     fork_index: int = 0
+
+    @property
+    def retry_rule(self) -> RetryRule:
+        return RetryRule(self.retry_limit, self.retry_from, self.retry_backoff_s)
 
     @property
     def forked_from(self) -> ForkedFrom | None:

@@ -52,6 +52,10 @@ class Pauses:
         async with services.live.lock(execution_id):
             execution, live = await self._running(execution_id)
             left = branch is not None and branch != live.branch
+            if execution.retry_at is not None:
+                raise FailedPrecondition(
+                    f"execution {execution.name!r} has failed ({execution.message}); cancel it, or load a savepoint"
+                )
             if execution.status not in _PAUSABLE or left:
                 raise FailedPrecondition(f"execution {execution.name!r} is {execution.status}: it can't be paused now")
             if live.housed:

@@ -31,6 +31,7 @@ from controller.model import (
     Outcome,
     Release,
     Retention,
+    RetryRule,
     Savepoint,
     SavepointKind,
     SavepointRow,
@@ -125,6 +126,12 @@ class Database(Protocol):
         """Record how a running task ended; False: it was not running any more."""
 
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None: ...
+
+    def set_retry_rule(self, execution_id: str, rule: RetryRule) -> None:
+        """Retries that were made count against it."""
+
+    def put_off(self, execution_id: str, message: str, retry_at: datetime) -> bool:
+        """It sleeps until it is tried again, which is counted. False: it had ended."""
 
     def count_strike(self, execution_id: str) -> int:
         """Its process was lost: how often in a row since its newest savepoint."""

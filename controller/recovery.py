@@ -119,10 +119,7 @@ class Recovery:
         services, execution_id = self._services, live.execution_id
         if live.branch != branch:
             return None
-        await services.launcher.remove(execution_id)
-        live.unhouse()
-        await asyncio.gather(*live.commits.values(), return_exceptions=True)
-        await self._savepoints.commit_left_over(execution_id)
+        await self._endings.let_go(live)
         faults.reach("controller.recovery.before")
         execution = await services.execution(execution_id)
         if execution.status is Status.PAUSED and execution.head_savepoint_id is not None:

@@ -8,6 +8,7 @@ import shutil
 
 import faults
 from controller.containers import Containers
+from controller.endings import Endings
 from controller.errors import FlowsnapError
 from controller.ids import new_id
 from controller.live import ATTACH_LIMIT_S, Live
@@ -22,10 +23,11 @@ _log = logging.getLogger(__name__)
 class Restores:
     """What loads, recoveries and forks have in common; which branch it is, and what the records say, is theirs."""
 
-    def __init__(self, services: Services, savepoints: Savepoints, containers: Containers) -> None:
+    def __init__(self, services: Services, savepoints: Savepoints, containers: Containers, endings: Endings) -> None:
         self._services = services
         self._savepoints = savepoints
         self._containers = containers
+        self._endings = endings
 
     async def in_new_container(
         self, live: Live, execution: Execution, savepoint: Savepoint, branch: int, restored: Json, *, recovery: bool
@@ -61,6 +63,6 @@ class Restores:
 
     async def _give_up(self, live: Live) -> None:
         try:
-            await asyncio.shield(self._services.background(self._containers.let_go(live), "removing a container"))
+            await asyncio.shield(self._services.background(self._endings.let_go(live), "removing a container"))
         except FlowsnapError as error:
             _log.warning("execution %s: its new container could not be removed: %s", live.execution_id, error)

@@ -70,6 +70,15 @@ class Execution(Record):
         self._channel.call("set_output", {"items": items})
         return self
 
+    def retry(self, retries: int, savepoint: str = "latest", backoff: float = 0) -> None:
+        """From now on an error is an end only after so many retries, each backoff seconds after its error.
+
+        A retry loads the newest savepoint, or the newest of that name; its call is carried out again. Retries that were
+        made count, also against a rule that is set later.
+        """
+        self._itself("retry")
+        self._channel.call("retry", {"retries": retries, "savepoint": savepoint, "backoff": backoff})
+
     def sleep(self, seconds: float) -> None:
         """Wait."""
         self._itself("sleep")

@@ -19,7 +19,7 @@ class Restored:
         self.savepoint: int = record["savepoint"]
         self.savepoint_id: str = record["savepoint_id"]
         self.name: str = record["name"]
-        #: "operator", "script", "undo", "recovery" or "fork".
+        #: "operator", "script", "undo", "retry" or "fork".
         self.why: str = record["why"]
 
     def __repr__(self) -> str:

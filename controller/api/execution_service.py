@@ -48,6 +48,7 @@ class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
             script_file=request.script_file,
             pushed=request.flow,
             keep=retention.rule_from_proto(request.keep) if request.HasField("keep") else None,
+            retry=pack.retry_rule_from_proto(request.retry) if request.HasField("retry") else None,
         )
         return pb.CreateExecutionResponse(execution=pack.execution(await self._executions.create(new)))
 

@@ -74,7 +74,18 @@ def execution(value: model.Execution) -> types_pb2.Execution:
         forked_from=None if value.forked_from is None else types_pb2.ForkedFrom(**asdict(value.forked_from)),
         recovery_count=value.recovery_count,
         parked=value.parked,
+        retry=retry_rule_to_proto(value.retry_rule) if value.retry_limit else None,
+        retry_count=value.retry_count,
+        retry_at=timestamp(value.retry_at),
     )
+
+
+def retry_rule_to_proto(rule: model.RetryRule) -> types_pb2.RetryRule:
+    return types_pb2.RetryRule(retries=rule.retries, savepoint=rule.savepoint, backoff_s=rule.backoff_s)
+
+
+def retry_rule_from_proto(rule: types_pb2.RetryRule) -> model.RetryRule:
+    return model.RetryRule(rule.retries, rule.savepoint or model.LATEST, rule.backoff_s)
 
 
 def flow_file(value: model.FlowFile) -> types_pb2.FlowFile:

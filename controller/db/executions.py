@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, true, update
@@ -14,7 +15,7 @@ from controller.db.filters import condition
 from controller.db.flows import insert_flow
 from controller.db.schema import executions, savepoints
 from controller.errors import NotFound
-from controller.model import Execution, ExecutionType, Filter, Flow, Json, Savepoint, Status
+from controller.model import Execution, ExecutionType, Filter, Flow, Json, RetryRule, Savepoint, Status
 
 _COLUMNS = [executions.c[field.name] for field in fields(Execution)]
 _MAX_CHAR = "\U0010ffff"
@@ -56,6 +57,28 @@ _SET_STATUS = (
             executions.c.started_at, bindparam("new_started_at", type_=executions.c.started_at.type)
         ),
         ended_at=bindparam("new_ended_at"),
+        parked=and_(executions.c.parked, bindparam("new_ended_at", type_=executions.c.ended_at.type).is_(None)),
+        retry_at=None,
+    )
+)
+_PUT_OFF = (
+    update(executions)
+    .where(
+        executions.c.id == bindparam("key"),
+        executions.c.status.not_in([status for status in Status if status.ended]),
+    )
+    .values(
+        status=Status.SLEEPING,
+        message=bindparam("new_message"),
+        retry_count=executions.c.retry_count + 1,
+        retry_at=bindparam("new_retry_at"),
+    )
+)
+_SET_RETRY_RULE = (
+    update(executions)
+    .where(executions.c.id == bindparam("key"))
+    .values(
+        retry_limit=bindparam("new_limit"), retry_from=bindparam("new_from"), retry_backoff_s=bindparam("new_backoff_s")
     )
 )
 _SET_FIELDS = (
@@ -287,6 +310,17 @@ class ExecutionRecords(Transactions):
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None:
         """Raises NotFound."""
         self._update(SET_LAST_CALL, execution_id, {"new_name": name, "new_file": file, "new_line": line})
+
+    def set_retry_rule(self, execution_id: str, rule: RetryRule) -> None:
+        """Retries that were made count against it. Raises NotFound."""
+        values = {"new_limit": rule.retries, "new_from": rule.savepoint, "new_backoff_s": rule.backoff_s}
+        self._update(_SET_RETRY_RULE, execution_id, values)
+
+    def put_off(self, execution_id: str, message: str, retry_at: datetime) -> bool:
+        """It sleeps until it is tried again, which is counted. False: it had ended."""
+        values = {"key": execution_id, "new_message": message, "new_retry_at": retry_at}
+        with self._writing() as connection:
+            return connection.execute(_PUT_OFF, values).rowcount == 1
 
     def count_strike(self, execution_id: str) -> int:
         """Its process was lost: how often in a row since its newest savepoint. Raises NotFound."""

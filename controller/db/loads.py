@@ -33,6 +33,9 @@ _BEGIN_BRANCH = (
         message="",
         output_value=bindparam("new_output_value"),
         ended_at=None,
+        strikes=0,
+        parked=False,
+        retry_at=None,
         load_count=executions.c.load_count + 1,
         script_load_count=executions.c.script_load_count + bindparam("by_script"),
     )

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from controller.cancels import Cancels
 from controller.endings import Endings
 from controller.errors import FailedPrecondition
+from controller.executions import check_retry_rule
 from controller.flow_calls.call import FlowCall, Handler
-from controller.model import Outcome, Status
+from controller.model import LATEST, Outcome, RetryRule, Status
 from controller.pauses import Pauses
+from controller.ports import Database
 from controller.services import Services
 from controller.values import finite_number
 from controller.waits import left_s, waiting
@@ -37,6 +39,7 @@ class LifecycleCalls:
             "resume": self.resume,
             "sleep": self.sleep,
             "sleep_until": self.sleep_until,
+            "retry": self.retry,
         }
 
     async def success(self, call: FlowCall) -> Outcome:
@@ -92,6 +95,14 @@ class LifecycleCalls:
             execution = await self._services.execution(execution_id)
             if execution.status.ended or execution.status is Status.NEW:
                 raise call.invalid(str(error)) from error
+
+    async def retry(self, call: FlowCall) -> None:
+        """Retries that were made before count: a script that sets its rule after each of them comes to an end, too."""
+        retries = call.argument("retries")
+        if isinstance(retries, bool) or not isinstance(retries, int):
+            raise call.invalid(f"the retries have to be a whole number, not {retries!r}")
+        rule = RetryRule(retries, call.text("savepoint", default=LATEST), call.seconds("backoff") or 0.0)
+        await self._services.db(Database.set_retry_rule, call.execution_id, check_retry_rule(rule))
 
     async def sleep(self, call: FlowCall) -> None:
         seconds = finite_number(call.argument("seconds"))

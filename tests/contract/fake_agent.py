@@ -97,10 +97,10 @@ class FakeAgent:
         report = pb.ReportExitRequest(branch=self.branch, returned=returned, exit_status=status, error=error)
         await self.stub.ReportExit(report, metadata=self.metadata)
 
-    async def vanish(self, status: int) -> None:
-        """The flow's process ends without a word; the container may go before the report is answered."""
+    async def vanish(self, status: int, error: str = "") -> None:
+        """As exit; the container may go before the report is answered."""
         with contextlib.suppress(aio.AioRpcError, asyncio.CancelledError):
-            await self.exit(status=status)
+            await self.exit(status=status, error=error)
 
     async def print(self, text: str) -> None:
         line = types_pb2.LogLine(stream="stdout", text=text)

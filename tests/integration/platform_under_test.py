@@ -229,6 +229,35 @@ class Platform:
     def cancel(self, execution: str) -> None:
         self.executions.CancelExecution(pb.CancelExecutionRequest(execution=execution, reason="test"), timeout=60)
 
+    # --- faults
+
+    def container(self, execution: str) -> str:
+        (name,) = (name for name in containers(self.data_dir) if execution in name)
+        return name
+
+    def agent_pid(self, execution: str) -> int:
+        """As the host sees it."""
+        command = ["docker", "inspect", "--format", "{{.State.Pid}}", self.container(execution)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def kill_agent(self, execution: str) -> None:
+        os.kill(self.agent_pid(execution), signal.SIGKILL)
+
+    def kill_flow(self, execution: str) -> None:
+        """The first process of its tree: the child of the agent that has a pid namespace of its own."""
+        agent = self.agent_pid(execution)
+        for pid in Path(f"/proc/{agent}/task/{agent}/children").read_text().split():
+            if os.readlink(f"/proc/{pid}/ns/pid") != os.readlink(f"/proc/{agent}/ns/pid"):
+                os.kill(int(pid), signal.SIGKILL)
+                return
+        raise AssertionError("the flow has no process")
+
+    def pause(self, execution: str) -> None:
+        self.executions.PauseExecution(pb.PauseExecutionRequest(execution=execution), timeout=60)
+
+    def resume(self, execution: str) -> None:
+        self.executions.ResumeExecution(pb.ResumeExecutionRequest(execution=execution), timeout=60)
+
     def connect(self, name: str, connector_type: str, **value: object) -> None:
         connection = types_pb2.Connection(
             name=name, connector_type=connector_type, value_json=json.dumps(value).encode()

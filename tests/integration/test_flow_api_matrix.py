@@ -1,4 +1,4 @@
-"""Every call of the Flow-API, twice: carried out, and carried out again by a load of its own savepoint.
+"""Every call of the Flow-API, three times: carried out, carried out again by a load, and recovered after a kill.
 
 Each case is a script in two parts, what comes before and the call as an expression, and what that gives.
 """
@@ -74,6 +74,7 @@ CASES = [
     Case("set_output", "this.set_output('k', 1).get('output_value')", "{'k': 1}"),
     Case("log", "this.log('a', b=2)", "None"),
     Case("sleep", "this.sleep(0.01)", "None"),
+    Case("retry", "this.retry(1, savepoint='x', backoff=0.5)", "None"),
     Case("sleep_until", "this.sleep_until(0)", "None"),
     Case("flow", "this.flow('matrix-echo', 1).get('output_value')", "1"),
     Case("flow", "this.flow('matrix-echo', {'a': 1}, b=2).get('output_value')", "{'a': 1, 'b': 2}"),
@@ -279,6 +280,19 @@ def test_a_call_gives_the_documented_result_when_it_is_carried_out_and_when_it_i
     point = platform.wait_savepoint(execution, case.name, "handler.<locals>.<lambda>")
     platform.load(execution, id=str(point.number))
     assert platform.wait_results(execution, 2)[1] == shown(case.loaded or case.gives)
+    platform.cancel(execution)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_call_gives_what_it_gave_when_its_flow_is_killed_behind_it(platform: Platform, case: Case) -> None:
+    script = script_of(case).replace("this.sleep(3600)\n", "import time; time.sleep(3600)\n", 1)
+    execution = platform.run(script)
+    first = platform.wait_results(execution, 1)
+    assert first == [shown(case.gives)]
+    platform.kill_flow(execution)
+    assert platform.wait_results(execution, 2) == first * 2
+    recovered = platform.get(execution)
+    assert (recovered.recovery_count, recovered.branch, recovered.load_count) == (1, 1, 0)
     platform.cancel(execution)
 
 

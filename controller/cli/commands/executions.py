@@ -322,6 +322,8 @@ def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Executi
             pairs.append((label, f"{local} ({units.ago(moment)} ago)"))
     pairs += [
         ("Branch", f"{execution.branch} ({execution.load_count} loads)"),
+        ("Recoveries", str(execution.recovery_count or "")),
+        ("Retries", f"{execution.retry_count} of {execution.retry.retries}" if execution.HasField("retry") else ""),
         ("Savepoints", str(execution.savepoint_count)),
         ("Last call", f"{execution.last_call} {records.place(execution.last_file, execution.last_line)}".strip()),
         ("Input", _pretty(execution.input_value_json)),

@@ -76,6 +76,15 @@ def run(  # noqa: PLR0917 - the command line names them
             help="Which savepoints are kept, such as newest=50; keys as of `retention set`. Repeatable.",
         ),
     ] = None,
+    retries: Annotated[
+        int, typer.Option("--retries", metavar="N", help="Load a savepoint so often before an error is an end.")
+    ] = 0,
+    retry_from: Annotated[
+        str, typer.Option("--retry-from", metavar="latest|NAME", help="The savepoint that a retry loads.")
+    ] = "latest",
+    backoff: Annotated[
+        str, typer.Option("--backoff", metavar="TIME", help="How long a retry waits, such as 10s; else no time.")
+    ] = "",
     output: OutputOption = Output.table,
 ) -> None:
     """Run a script as an execution in a container of its own. Prints its id.
@@ -86,6 +95,11 @@ def run(  # noqa: PLR0917 - the command line names them
         raise usage_error(f"--pids {pids} is no limit: give a number from 1 on, or leave it out for the default")
     memory_limit_bytes = units.parse_size(memory) if memory else 0
     rule = keeping.parse(keep) if keep else None
+    if not 0 <= retries <= _INT32_MAX:
+        raise usage_error(f"--retries {retries} is no number of retries: give one from 0 on")
+    if not retries and (backoff or retry_from != "latest"):
+        raise usage_error("--backoff and --retry-from say how to retry: give --retries, too")
+    backoff_s = units.parse_duration(backoff) if backoff else 0
     pushed, source = _source(ctx, flow)
     value = inputs.input_value(input_ or [], input_file)
 
@@ -111,6 +125,9 @@ def run(  # noqa: PLR0917 - the command line names them
                     memory_limit_bytes=memory_limit_bytes,
                     pids_limit=pids,
                     keep=rule,
+                    retry=types_pb2.RetryRule(retries=retries, savepoint=retry_from, backoff_s=backoff_s)
+                    if retries
+                    else None,
                 ),
             ).execution
         if follow:

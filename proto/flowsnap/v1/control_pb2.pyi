@@ -36,6 +36,7 @@ class CreateExecutionRequest(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     SCRIPT_FILE_FIELD_NUMBER: _builtins.int
     KEEP_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
     script: _builtins.str
     """The flow's text and the name it is shown under (a file name without folder)."""
     flow_name: _builtins.str
@@ -60,6 +61,10 @@ class CreateExecutionRequest(_message.Message):
     def keep(self) -> _retention_pb2.KeepRule:
         """Which of its savepoints are kept; absent: as its flow's rule says."""
 
+    @_builtins.property
+    def retry(self) -> _types_pb2.RetryRule:
+        """Absent: an error is an end."""
+
     def __init__(
         self,
         *,
@@ -74,10 +79,11 @@ class CreateExecutionRequest(_message.Message):
         files: _abc.Iterable[_types_pb2.FlowFile] | None = ...,
         script_file: _builtins.str = ...,
         keep: _retention_pb2.KeepRule | None = ...,
+        retry: _types_pb2.RetryRule | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["keep", b"keep"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["keep", b"keep", "retry", b"retry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_image", b"container_image", "files", b"files", "flow", b"flow", "flow_name", b"flow_name", "input_value_json", b"input_value_json", "keep", b"keep", "memory_limit_bytes", b"memory_limit_bytes", "name", b"name", "pids_limit", b"pids_limit", "script", b"script", "script_file", b"script_file"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_image", b"container_image", "files", b"files", "flow", b"flow", "flow_name", b"flow_name", "input_value_json", b"input_value_json", "keep", b"keep", "memory_limit_bytes", b"memory_limit_bytes", "name", b"name", "pids_limit", b"pids_limit", "retry", b"retry", "script", b"script", "script_file", b"script_file"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -208,6 +208,9 @@ class Execution(_message.Message):
     CONTAINER_IMAGE_NAME_FIELD_NUMBER: _builtins.int
     RECOVERY_COUNT_FIELD_NUMBER: _builtins.int
     PARKED_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    RETRY_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     name: _builtins.str
     status: Global___ExecutionStatus.ValueType
@@ -239,6 +242,7 @@ class Execution(_message.Message):
     """How often it was brought back to its newest savepoint after a fault."""
     parked: _builtins.bool
     """It waits without a container; it gets one again when its wait is over."""
+    retry_count: _builtins.int
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -248,6 +252,14 @@ class Execution(_message.Message):
     @_builtins.property
     def forked_from(self) -> Global___ForkedFrom:
         """Set for a fork."""
+
+    @_builtins.property
+    def retry(self) -> Global___RetryRule:
+        """What becomes of it when it fails; absent: it ends."""
+
+    @_builtins.property
+    def retry_at(self) -> _timestamp_pb2.Timestamp:
+        """It failed, sleeps, and is loaded again then."""
 
     def __init__(
         self,
@@ -277,14 +289,45 @@ class Execution(_message.Message):
         container_image_name: _builtins.str = ...,
         recovery_count: _builtins.int = ...,
         parked: _builtins.bool = ...,
+        retry: Global___RetryRule | None = ...,
+        retry_count: _builtins.int = ...,
+        retry_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "forked_from", b"forked_from", "started_at", b"started_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "forked_from", b"forked_from", "retry", b"retry", "retry_at", b"retry_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "container_image_name", b"container_image_name", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "forked_from", b"forked_from", "head_savepoint_id", b"head_savepoint_id", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "parked", b"parked", "recovery_count", b"recovery_count", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["branch", b"branch", "container_image", b"container_image", "container_image_name", b"container_image_name", "created_at", b"created_at", "ended_at", b"ended_at", "flow_name", b"flow_name", "flow_version", b"flow_version", "forked_from", b"forked_from", "head_savepoint_id", b"head_savepoint_id", "id", b"id", "input_value_json", b"input_value_json", "last_call", b"last_call", "last_file", b"last_file", "last_line", b"last_line", "load_count", b"load_count", "message", b"message", "name", b"name", "output_value_json", b"output_value_json", "parent_id", b"parent_id", "parked", b"parked", "recovery_count", b"recovery_count", "retry", b"retry", "retry_at", b"retry_at", "retry_count", b"retry_count", "savepoint_count", b"savepoint_count", "started_at", b"started_at", "status", b"status", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
+
+@_typing.final
+class RetryRule(_message.Message):
+    """So many loads of a savepoint before an error is an end."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETRIES_FIELD_NUMBER: _builtins.int
+    SAVEPOINT_FIELD_NUMBER: _builtins.int
+    BACKOFF_S_FIELD_NUMBER: _builtins.int
+    retries: _builtins.int
+    savepoint: _builtins.str
+    """"latest", or the name of a savepoint: the newest of that name, the newest of all while there is none."""
+    backoff_s: _builtins.float
+    def __init__(
+        self,
+        *,
+        retries: _builtins.int = ...,
+        savepoint: _builtins.str = ...,
+        backoff_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backoff_s", b"backoff_s", "retries", b"retries", "savepoint", b"savepoint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRule: _TypeAlias = RetryRule  # noqa: Y015
 
 @_typing.final
 class ForkedFrom(_message.Message):
