@@ -24,6 +24,7 @@ from agent.config import AgentConfig
 from agent.errors import AgentError, CommitFailed, CriuRefused, NoTree, SpoolFull
 from agent.output import Output
 from agent.paths import FLOW_DIR, SPOOL
+from agent.rest import holds_connections, rests
 from agent.savepoint import Conversation, Dumped, Kit, OpenCall
 from agent.session import Session
 from agent.tree import Tree
@@ -321,6 +322,11 @@ class Execution:
 
     async def _savepoint_on_command(self, command: pb.TakeSavepoint, report: pb.ReportCommandRequest) -> None:
         tree = self._living()
+        if command.if_idle:
+            processes = tree.processes()
+            if holds_connections(processes) or not (tree.frozen or rests(processes)):
+                report.busy = True
+                return
         unchanged = (
             command.unless_unchanged
             and self._switches_at_newest is not None

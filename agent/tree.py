@@ -38,6 +38,10 @@ class Tree:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
+    def processes(self) -> list[int]:
+        """Their pids, the first one's first."""
+        return _descendants(self.pid)
+
     def switches(self) -> tuple[int, ...] | None:
         """How often its only thread was scheduled; None when there are more threads or processes than one.
 

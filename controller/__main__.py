@@ -114,6 +114,13 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         help="loads by load_dump that end an execution as a loop (%(default)s)",
     )
     parser.add_argument(
+        "--park-after",
+        type=_seconds_or_off,
+        default=default.park_after_s,
+        metavar="SECONDS|off",
+        help="executions that wait longer give their containers back meanwhile (%(default)s)",
+    )
+    parser.add_argument(
         "--recovery-strikes",
         type=_positive,
         default=default.recovery_strikes,
@@ -151,6 +158,7 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         pids_limit=options.pids_limit,
         on_store_full=options.on_store_full,
         script_load_limit=options.script_load_limit,
+        park_after_s=options.park_after,
         recovery_strikes=options.recovery_strikes,
         depth_limit=options.depth_limit,
         env_name=options.env_name,
@@ -175,6 +183,15 @@ def _arm(plan: str) -> None:
         raise SystemExit(f"flowsnap controller: {_FAULTS}: {error}") from error
     if plan:
         logging.getLogger(__name__).warning("%s is set: this controller and its agents are to die of %s", _FAULTS, plan)
+
+
+def _seconds_or_off(text: str) -> float | None:
+    if text == "off":
+        return None
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return seconds
 
 
 def _log_json() -> None:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 from controller.calls import Calls
 from controller.containers import Containers
+from controller.endings import Endings
 from controller.live import REATTACH_LIMIT_S, Live
 from controller.losses import Loss
 from controller.model import ExecutionType, Status
+from controller.parking import Parking
 from controller.ports import Database
 from controller.recovery import Recovery
 from controller.retries import Retries
@@ -24,13 +26,22 @@ class Adoption:
     """Finds agents that still run, hands those that don't to recovery, and sweeps what ended executions left."""
 
     def __init__(
-        self, services: Services, containers: Containers, calls: Calls, recovery: Recovery, retries: Retries
+        self,
+        services: Services,
+        containers: Containers,
+        endings: Endings,
+        calls: Calls,
+        recovery: Recovery,
+        retries: Retries,
+        parking: Parking,
     ) -> None:
         self._services = services
         self._containers = containers
         self._calls = calls
         self._recovery = recovery
         self._retries = retries
+        self._parking = parking
+        self._endings = endings
 
     async def adopt(self) -> Sequence[Live]:
         """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach."""
@@ -41,7 +52,9 @@ class Adoption:
             for execution in page:
                 if execution.type is not ExecutionType.TASK and not execution.held:
                     live = self._services.live.add(execution)
-                    if execution.retry_at is None:
+                    if execution.status is Status.PAUSED:
+                        live.paused_since = asyncio.get_running_loop().time()
+                    if execution.retry_at is None and not execution.parked:
                         live.house(restoring=False)
                     adopted.append(live)
             if len(page) < _PAGE:
@@ -52,13 +65,17 @@ class Adoption:
         """See to each of them, and to what ended ones left, in the background."""
         for live in adopted:
             self._services.background(self._find(live), f"adoption of {live.execution_id}")
-        self._services.background(self._sweep({live.execution_id for live in adopted}), "sweep of ended containers")
+        self._services.background(
+            self._sweep({live.execution_id for live in adopted if live.housed}), "sweep of containers"
+        )
 
     async def _find(self, live: Live) -> None:
         execution = await self._services.execution(live.execution_id)
-        if not live.housed:
-            await self._services.launcher.remove(live.execution_id)
+        if execution.retry_at is not None:
             self._retries.expect(live)
+            return
+        if not live.housed:
+            await self._parking.expect(live, execution)
             return
         if not await self._came_back(live):
             if execution.status is Status.PAUSED:
@@ -89,13 +106,16 @@ class Adoption:
         # A fresh one was to restore a savepoint; any other reports how its process ended.
         return not live.attached_fresh or live.head_savepoint_id is None
 
-    async def _sweep(self, adopted: set[str]) -> None:
-        """Containers and folders of executions that had ended before, or were deleted."""
+    async def _sweep(self, housed: set[str]) -> None:
+        """Containers and folders of executions that had ended before, were deleted, or gave their containers back."""
         services = self._services
         left = set(await services.launcher.list_executions())
         left |= {entry.name for entry in services.config.agents.iterdir()}
-        for execution_id in left - adopted:
+        for execution_id in left - housed:
             async with services.live.lock(execution_id):
-                if services.live.get(execution_id) is None:
+                live = services.live.get(execution_id)
+                if live is not None and not live.housed:
+                    await self._endings.let_go(live)
+                elif live is None:
                     await services.launcher.remove(execution_id)
                     await services.in_file(shutil.rmtree, services.agent_dir(execution_id), ignore_errors=True)

@@ -36,6 +36,7 @@ from controller.forks import Forks
 from controller.imports import Imports
 from controller.inspections import Inspections
 from controller.loads import Loads
+from controller.parking import Parking
 from controller.pauses import Pauses
 from controller.platform import Platform
 from controller.recovery import Recovery
@@ -97,7 +98,8 @@ class App:
             **self._platform.handlers,
         }
         calls = Calls(services, handlers)
-        self._adoption = Adoption(services, containers, calls, recovery, retries)
+        self._parking = Parking(services, savepoints, endings, recovery, calls)
+        self._adoption = Adoption(services, containers, endings, calls, recovery, retries, self._parking)
         self._imports = Imports(services)
         self._servers = Servers(
             AgentService(services.tokens, Agents(services, endings, recovery.lost), calls, savepoints),
@@ -122,6 +124,7 @@ class App:
         await self._tasks.recover()
         await self._servers.start(config.control_socket, config.agent_socket)
         self._adoption.begin(adopted)
+        self._parking.start()
         self._platform.start()
         self._retentions.start()
         _log.info("ready on %s; %d executions to find again", config.control_socket, len(adopted))

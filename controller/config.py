@@ -35,6 +35,8 @@ class Config:
     env_name: str = "default"
     # "host": savepoints survive a power cut (fsync on each). "process": they survive everything but that.
     durability: Literal["host", "process"] = "process"
+    # An execution that has waited so long gives its container back until its wait is over; None: it never does.
+    park_after_s: float | None = 10.0
     # A process that is lost so often in a row, without a further savepoint, ends its execution.
     recovery_strikes: int = 3
     # How long a recovery waits after the first such loss, the second... The last stands for all that follow.

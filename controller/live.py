@@ -26,6 +26,7 @@ class OpenCall:
     name: str
     task: asyncio.Task[Outcome]
     waiting: Status | None = None
+    waiting_since: float = 0.0  # of the event loop's clock
 
 
 @dataclass(eq=False, slots=True)
@@ -65,6 +66,9 @@ class Live:
     cleaning: asyncio.Task[None] | None = None
     restore_us: int = 0
     told_store_full: bool = False
+    # Since when it is paused, and when it may be looked at for parking again; of the event loop's clock.
+    paused_since: float | None = None
+    park_not_before: float = 0.0
     # It was recovered on this branch: the journal may have calls that the flow makes again.
     recovered: bool = False
     # Calls that are called off now will be carried on: they keep their places in queues.
@@ -118,6 +122,15 @@ class Live:
                 f"execution {self.execution_id}: its last container can't be removed yet; see whether the Docker engine"
                 " answers (snapctl doctor), and try again"
             )
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing but waits is going on; None: something is."""
+        if self.paused_since is not None:
+            return self.paused_since
+        if not self.calls or any(call.waiting is None for call in self.calls.values()):
+            return None
+        return max(call.waiting_since for call in self.calls.values())
 
     async def agent(self, limit_s: float = REATTACH_LIMIT_S) -> AgentLink:
         """The link to its agent, once there is one. Raises Unavailable."""

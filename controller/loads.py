@@ -235,6 +235,7 @@ class Loads:
         live.branch = load.branch_to
         live.head_savepoint_id = savepoint.id
         live.recovered = False
+        live.paused_since = None
         live.output = None
         live.output_before.clear()
         # The restored tree's calls have waited for this; what follows need not hold them up.

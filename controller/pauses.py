@@ -62,6 +62,7 @@ class Pauses:
                 link = await live.agent()
                 await link.savepoint(SavepointKind.PAUSE, leave_frozen=True)
             await services.db(Database.set_status, execution_id, _PAUSABLE, Status.PAUSED)
+            live.paused_since = asyncio.get_running_loop().time()
             services.changes.notify(execution_id)
             return await services.execution(execution_id)
 
@@ -78,10 +79,11 @@ class Pauses:
                 if live.housed:
                     await (await live.agent()).thaw()
                 else:
-                    await self._recovery.bring_back_locked(live, "--- goes on {} ---")
+                    await self._recovery.bring_back_locked(live)
             except FlowsnapError:
                 await services.db(Database.set_status, execution_id, (status,), Status.PAUSED)
                 raise
+            live.paused_since = None
             services.changes.notify(execution_id)
             return await services.execution(execution_id)
 

@@ -136,8 +136,8 @@ class Database(Protocol):
     def count_strike(self, execution_id: str) -> int:
         """Its process was lost: how often in a row since its newest savepoint."""
 
-    def begin_recovery(self, execution_id: str, savepoint_id: str | None) -> Execution:
-        """It goes on from there on its branch, None: from its beginning."""
+    def begin_recovery(self, execution_id: str, savepoint_id: str | None, *, counted: bool = True) -> Execution:
+        """It goes on from there on its branch, None: from its beginning. counted: after a fault."""
 
     def set_parked(self, execution_id: str, *, parked: bool) -> None: ...
 
@@ -508,6 +508,7 @@ class CommandResult:
 
     savepoint_id: str = ""
     unchanged: bool = False
+    busy: bool = False
     restore_us: int = 0
 
 
@@ -518,8 +519,15 @@ class AgentLink(Protocol):
         """Run the flow's script under that file name, its other files beside it."""
 
     async def savepoint(
-        self, kind: SavepointKind, name: str = "", *, leave_frozen: bool = False, unless_unchanged: bool = False
-    ) -> CommandResult: ...
+        self,
+        kind: SavepointKind,
+        name: str = "",
+        *,
+        leave_frozen: bool = False,
+        unless_unchanged: bool = False,
+        if_idle: bool = False,
+    ) -> CommandResult:
+        """if_idle: where the tree does something, nothing is done, and the result is busy."""
 
     async def thaw(self) -> None: ...
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -59,28 +58,35 @@ class Recovery:
         """Its process tree in that container, on that branch, is gone: see to it in the background."""
         self._services.background(self._recover(live, container, branch, loss), f"recovery of {live.execution_id}")
 
-    async def bring_back_locked(self, live: Live, mark: str) -> None:
-        """Holding the lock: a new container with the newest savepoint that can be restored. mark: said in its log.
+    def wake(self, live: Live) -> None:
+        """It gave its container back, and what it waited for has come: see to it in the background."""
+        self._services.background(self._wake(live, live.container), f"waking {live.execution_id}")
 
-        Raises what Restores.in_new_container raises; it has no container then.
+    async def bring_back_locked(self, live: Live, loss: Loss | None = None) -> None:
+        """Holding the lock: a new container with the newest savepoint that can be restored.
+
+        loss: said in its log, and counted; None: it gave its container back by itself. Raises what
+        Restores.in_new_container raises; it has no container then.
         """
         services = self._services
         execution = await services.execution(live.execution_id)
         damaged: DataLoss | None = None
         async for savepoint in self._candidates(execution):
             try:
-                await self._go_on_from(live, execution, savepoint)
+                await self._go_on_from(live, execution, savepoint, counted=loss is not None)
             except DataLoss as error:
                 damaged = error
                 await services.tell(live.execution_id, f"--- {error}; going on from the savepoint before ---")
                 continue
-            place = f" (line {savepoint.line}, {savepoint.call})" if savepoint.call else ""
-            await services.tell(live.execution_id, mark.format(f"from savepoint {savepoint.number}{place}"))
+            if loss is not None:
+                place = f" (line {savepoint.line}, {savepoint.call})" if savepoint.call else ""
+                mark = f"--- recovered from savepoint {savepoint.number}{place}: {loss.words} ---"
+                await services.tell(live.execution_id, mark)
             return
         if damaged is not None:
             raise DataLoss(f"none of its savepoints can be restored; the oldest: {damaged}")
         await self._start_anew(live, execution)
-        await services.tell(live.execution_id, mark.format("from its beginning"))
+        await services.tell(live.execution_id, f"--- started anew: {'' if loss is None else loss.words} ---")
 
     async def _recover(self, live: Live, container: int, branch: int, loss: Loss) -> None:
         present = container
@@ -94,6 +100,11 @@ class Recovery:
             if failed is None:
                 return
             loss, present = failed, live.container
+
+    async def _wake(self, live: Live, container: int) -> None:
+        failed = await self._at(live, container, partial(self._try, live, None))
+        if failed is not None:
+            await self._recover(live, live.container, live.branch, failed)
 
     async def _at(self, live: Live, container: int, step: Callable[[], Awaitable[T | None]]) -> T | None:
         """Take the step when its turn comes, again and again while what hinders it passes.
@@ -123,6 +134,7 @@ class Recovery:
         faults.reach("controller.recovery.before")
         execution = await services.execution(execution_id)
         if execution.status is Status.PAUSED and execution.head_savepoint_id is not None:
+            await services.db(Database.set_parked, execution_id, parked=True)
             words = f"{loss.words}; it goes on from its newest savepoint when it is resumed"
             await services.tell(execution_id, f"--- {words} ---")
             return None
@@ -134,16 +146,18 @@ class Recovery:
             return None
         return config.recovery_backoff_s[min(strikes, len(config.recovery_backoff_s)) - 1]
 
-    async def _try(self, live: Live, loss: Loss) -> Loss | None:
+    async def _try(self, live: Live, loss: Loss | None) -> Loss | None:
         """Answers why it can't be restored. Raises what passes."""
         try:
-            await self.bring_back_locked(live, f"--- recovered {{}}: {_escaped(loss.words)} ---")
+            if live.paused_since is None:
+                await self.bring_back_locked(live, loss)
         except _PASSING:
             raise
         except DataLoss as error:
-            await self._endings.end_locked(live, Status.ENDED_ERROR, f"{loss.words}, and {error}")
+            words = str(error) if loss is None else f"{loss.words}, and {error}"
+            await self._endings.end_locked(live, Status.ENDED_ERROR, words)
         except FlowsnapError as error:
-            return replace(loss, words=f"its newest savepoint can't be restored: {error}", blamed=True)
+            return Loss(f"its newest savepoint can't be restored: {error}")
         return None
 
     async def _give_up(self, live: Live, execution: Execution, loss: Loss, strikes: int) -> None:
@@ -165,10 +179,10 @@ class Recovery:
             on_branch = savepoint.branch == execution.branch
             savepoint_id = savepoint.parent_id
 
-    async def _go_on_from(self, live: Live, execution: Execution, savepoint: Savepoint) -> None:
+    async def _go_on_from(self, live: Live, execution: Execution, savepoint: Savepoint, *, counted: bool) -> None:
         services = self._services
         await self._take_back_calls(live, savepoint.last_seq)
-        execution = await services.db(Database.begin_recovery, execution.id, savepoint.id)
+        execution = await services.db(Database.begin_recovery, execution.id, savepoint.id, counted=counted)
         faults.reach("controller.recovery.row.after")
         live.recovered, live.head_savepoint_id = True, savepoint.id
         await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
@@ -201,7 +215,3 @@ class Recovery:
         finally:
             live.recovering = False
         await self._services.db(Database.lose_calls, live.execution_id, live.branch, last_seq)
-
-
-def _escaped(words: str) -> str:
-    return words.replace("{", "{{").replace("}", "}}")

@@ -31,7 +31,7 @@ async def waiting(services: Services, call: FlowCall, status: Status) -> AsyncIt
     A call that is called off leaves the status to whoever called it off: a load, or the end.
     """
     mine = call.live.calls[call.call.key]
-    mine.waiting = status
+    mine.waiting, mine.waiting_since = status, asyncio.get_running_loop().time()
     try:
         await _set_status(services, call.execution_id, Status.RUNNING, status)
         yield

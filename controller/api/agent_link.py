@@ -34,10 +34,20 @@ class StreamLink:
         self._send(agent_pb2.Command(start=start))
 
     async def savepoint(
-        self, kind: SavepointKind, name: str = "", *, leave_frozen: bool = False, unless_unchanged: bool = False
+        self,
+        kind: SavepointKind,
+        name: str = "",
+        *,
+        leave_frozen: bool = False,
+        unless_unchanged: bool = False,
+        if_idle: bool = False,
     ) -> CommandResult:
         take = agent_pb2.TakeSavepoint(
-            kind=kind_to_proto(kind), name=name, leave_frozen=leave_frozen, unless_unchanged=unless_unchanged
+            kind=kind_to_proto(kind),
+            name=name,
+            leave_frozen=leave_frozen,
+            unless_unchanged=unless_unchanged,
+            if_idle=if_idle,
         )
         return await self._ask(agent_pb2.Command(command_id=new_id(), savepoint=take))
 
@@ -95,7 +105,8 @@ class StreamLink:
         if report is None or report.done():
             return
         if request.ok:
-            report.set_result(CommandResult(request.savepoint_id, request.unchanged, request.restore_us))
+            result = CommandResult(request.savepoint_id, request.unchanged, request.busy, request.restore_us)
+            report.set_result(result)
         else:
             report.set_exception(
                 Internal(f"execution {self.execution_id}: {request.error or 'its agent gave no reason'}")

@@ -136,7 +136,8 @@ _BEGIN_RECOVERY = (
     .where(executions.c.id == bindparam("key"))
     .values(
         head_savepoint_id=bindparam("head", type_=executions.c.head_savepoint_id.type),
-        recovery_count=executions.c.recovery_count + 1,
+        recovery_count=executions.c.recovery_count + bindparam("counted"),
+        parked=False,
         # An older savepoint than before is no further one.
         strike_savepoint_id=case(
             (executions.c.strikes > 0, bindparam("head", type_=executions.c.head_savepoint_id.type)),
@@ -328,10 +329,10 @@ class ExecutionRecords(Transactions):
             connection.execute(_STRIKE, {"key": execution_id})
             return read_execution(connection, execution_id).strikes
 
-    def begin_recovery(self, execution_id: str, savepoint_id: str | None) -> Execution:
-        """It goes on from there on its branch, None: from its beginning. Raises NotFound."""
+    def begin_recovery(self, execution_id: str, savepoint_id: str | None, *, counted: bool = True) -> Execution:
+        """It goes on from there on its branch, None: from its beginning. counted: after a fault. Raises NotFound."""
         with self._writing() as connection:
-            connection.execute(_BEGIN_RECOVERY, {"key": execution_id, "head": savepoint_id})
+            connection.execute(_BEGIN_RECOVERY, {"key": execution_id, "head": savepoint_id, "counted": int(counted)})
             return read_execution(connection, execution_id)
 
     def set_parked(self, execution_id: str, *, parked: bool) -> None:

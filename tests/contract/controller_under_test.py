@@ -184,6 +184,9 @@ class ControllerUnderTest:
     async def cancel(self, execution: str) -> None:
         await self.executions.CancelExecution(pb.CancelExecutionRequest(execution=execution))
 
+    async def delete(self, execution: str, *, force: bool) -> None:
+        await self.executions.DeleteExecution(pb.DeleteExecutionRequest(execution=execution, force=force))
+
     async def create_savepoint(self, execution: str, name: str = "") -> types_pb2.Savepoint:
         request = pb.CreateSavepointRequest(execution=execution, name=name)
         return (await self.savepoints.CreateSavepoint(request)).savepoint

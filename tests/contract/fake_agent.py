@@ -46,6 +46,7 @@ class FakeAgent:
         self.started: asyncio.Future[pb.StartFlow] = asyncio.get_running_loop().create_future()
         self.redone: asyncio.Queue[Any] = asyncio.Queue()
         self.restored: dict[str, Any] | None = None
+        self.busy = False  # its tree does something besides waiting
         self.deaf = False  # takes a command to restore and does nothing
         self.heard = asyncio.Event()
         self.frozen = False
@@ -191,6 +192,8 @@ class FakeAgent:
                     self.running = self.ran = True
                     self.started.set_result(command.start)
                     return
+                case "savepoint" if command.savepoint.if_idle and self.busy:
+                    report.busy = True
                 case "savepoint":
                     report.savepoint_id, report.unchanged = await self._take(command.savepoint)
                 case "thaw":

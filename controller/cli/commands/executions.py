@@ -308,7 +308,7 @@ def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Executi
     pairs = [
         ("Id", execution.id),
         ("Name", execution.name),
-        ("Status", records.status(execution)),
+        ("Status", records.status(execution) + (" (parked: without a container)" if execution.parked else "")),
         ("Message", execution.message.strip()),
         ("Flow", f"{execution.flow_name} (version {execution.flow_version[:12]})"),
         ("Parent", execution.parent_id),

@@ -143,12 +143,15 @@ class TakeSavepoint(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     LEAVE_FROZEN_FIELD_NUMBER: _builtins.int
     UNLESS_UNCHANGED_FIELD_NUMBER: _builtins.int
+    IF_IDLE_FIELD_NUMBER: _builtins.int
     kind: _types_pb2.SavepointKind.ValueType
     name: _builtins.str
     leave_frozen: _builtins.bool
     """Leave the tree frozen afterwards, until Thaw or a Restore that succeeds."""
     unless_unchanged: _builtins.bool
     """Don't dump when the tree provably did not run since its newest savepoint; the report says so."""
+    if_idle: _builtins.bool
+    """Do nothing, and report that it is busy, unless all of the tree waits without a time limit and holds no connection."""
     def __init__(
         self,
         *,
@@ -156,10 +159,11 @@ class TakeSavepoint(_message.Message):
         name: _builtins.str = ...,
         leave_frozen: _builtins.bool = ...,
         unless_unchanged: _builtins.bool = ...,
+        if_idle: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "leave_frozen", b"leave_frozen", "name", b"name", "unless_unchanged", b"unless_unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["if_idle", b"if_idle", "kind", b"kind", "leave_frozen", b"leave_frozen", "name", b"name", "unless_unchanged", b"unless_unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,6 +484,7 @@ class ReportCommandRequest(_message.Message):
     SAVEPOINT_ID_FIELD_NUMBER: _builtins.int
     UNCHANGED_FIELD_NUMBER: _builtins.int
     RESTORE_US_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     ok: _builtins.bool
     error: _builtins.str
@@ -488,6 +493,8 @@ class ReportCommandRequest(_message.Message):
     """TakeSavepoint: the committed savepoint (the newest one when unchanged)."""
     unchanged: _builtins.bool
     restore_us: _builtins.int
+    busy: _builtins.bool
+    """TakeSavepoint with if_idle: it was not, and nothing was done."""
     def __init__(
         self,
         *,
@@ -497,10 +504,11 @@ class ReportCommandRequest(_message.Message):
         savepoint_id: _builtins.str = ...,
         unchanged: _builtins.bool = ...,
         restore_us: _builtins.int = ...,
+        busy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "error", b"error", "ok", b"ok", "restore_us", b"restore_us", "savepoint_id", b"savepoint_id", "unchanged", b"unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "command_id", b"command_id", "error", b"error", "ok", b"ok", "restore_us", b"restore_us", "savepoint_id", b"savepoint_id", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

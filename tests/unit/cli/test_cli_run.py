@@ -51,6 +51,15 @@ def test_the_id_is_the_result_when_a_flow_is_started(controller, snapctl, flow):
     assert request.input_value_json == b""
 
 
+def test_the_rule_for_retries_is_handed_over(controller, snapctl, flow):
+    rule = ("--retries", "3", "--retry-from", "fetched", "--backoff", "2m")
+    assert snapctl("run", str(flow), *rule).exit_code == 0
+    assert snapctl("run", str(flow)).exit_code == 0
+    first, second = controller.requests_of("CreateExecution")
+    assert first.retry == types_pb2.RetryRule(retries=3, savepoint="fetched", backoff_s=120)
+    assert not second.HasField("retry")
+
+
 def test_values_are_json_where_they_parse_when_input_is_given(controller, snapctl, flow, tmp_path):
     file = tmp_path / "in.json"
     file.write_text('{"a": 0, "deep": {"x": [1]}}')
@@ -104,6 +113,9 @@ def test_fifteen_mebibytes_arrive_when_they_are_handed_over(controller, snapctl,
         (["{flow}", "--memory", "lots"], "not a size"),
         (["{flow}", "--memory", "0"], "not a size"),
         (["{flow}", "--pids", "-1"], "--pids -1"),
+        (["{flow}", "--retries", "-1"], "--retries -1"),
+        (["{flow}", "--backoff", "10s"], "give --retries, too"),
+        (["{flow}", "--retries", "1", "--backoff", "soon"], "is not a duration"),
         (["{flow}", "--pids", "99999999999"], "--pids"),
     ],
 )
