@@ -84,7 +84,9 @@ class App:
         inspections = Inspections(services)
         undos = Undos(services, savepoints, loads, endings)
         forks, sessions = Forks(services, savepoints, loads), Sessions(services)
-        web = Parts(services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks)
+        web = Parts(
+            services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks, inspections
+        )
         trial = Trial(services, executions, savepoints, watching)
         self._platform = Platform(services, executions, flows, watching, connections, self._retentions, trial, web)
         handlers = {

@@ -11,6 +11,7 @@ from controller.executions import Executions
 from controller.files import Files
 from controller.flows import Flows
 from controller.forks import Forks
+from controller.inspections import Inspections
 from controller.loads import Loads
 from controller.locks import Locks
 from controller.messages import Messages
@@ -40,6 +41,7 @@ class Parts:
     cancels: Cancels
     flows: Flows
     forks: Forks
+    inspections: Inspections
 
 
 @dataclass(frozen=True, slots=True)

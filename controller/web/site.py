@@ -17,6 +17,7 @@ from controller.web.pages.execution import ExecutionPage
 from controller.web.pages.executions import ExecutionsPage
 from controller.web.pages.files import FilesPage
 from controller.web.pages.forking import ForkDialog
+from controller.web.pages.inside import InsidePanel
 from controller.web.pages.loading import LoadDialog
 from controller.web.pages.locks import LocksPage
 from controller.web.pages.login import LoginPage
@@ -37,6 +38,7 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *NewPage(parts).routes(),
         *LoadDialog(parts).routes(),
         *ForkDialog(parts).routes(),
+        *InsidePanel(parts).routes(),
         *ExecutionPage(parts).routes(),
         *SettingsPage(platform).routes(),
         *FilesPage(platform).routes(),

@@ -110,6 +110,7 @@ def test_a_dot_fills_the_field_and_marks_its_line(page: Page, site: Site, failed
     expect(page.locator(".code li.chosen")).to_contain_text("create_dump")
     expect(page.locator(".code li.present")).to_have_count(1)
     assert "sp=sp-" in page.url
+    expect(page.locator(".inside tr").filter(has_text="data")).to_contain_text("[1, 2, 3]")
     page.get_by_role("button", name="Load this savepoint").click()
     expect(load_field(page)).to_have_value("name=with-fetched-data")
 

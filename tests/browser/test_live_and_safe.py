@@ -43,6 +43,7 @@ def test_hostile_names_logs_values_and_messages_stay_text(page: Page, site: Site
     expect(page.locator("#tip")).to_contain_text(XSS)
     dot.click()
     expect(page.locator("#savepoint-title")).to_contain_text(XSS)
+    expect(page.locator(".inside .variables").first).to_contain_text("onerror")
     page.get_by_role("button", name="Load this savepoint").click()
     expect(load_field(page)).to_have_value(f"name={XSS}")
     expect(page.locator("#load-preview")).to_contain_text(XSS)

@@ -9,6 +9,9 @@
     enumerable: true, get: () => document.activeElement?.matches("input, textarea, select") ?? false,
   });
 
+  // What a part of the page asked for by itself stays in it.
+  Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.dataset && "keep" in old.dataset);
+
   const pad = (number) => String(number).padStart(2, "0");
 
   // --- times: the browser's own zone; what lasts is counted on
