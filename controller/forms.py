@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from controller.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a response does not meet. path: keys and indexes from its top to the value, or to where one is missing."""
+
+    path: tuple[str | int, ...]
+    place: str  # the same as text: $.items[0]
+    words: str
 
 
 def text_form(text: str) -> dict[str, Any]:
@@ -46,22 +59,41 @@ def check_form(form: object) -> None:
         raise InvalidArgument(f"the message's body is no JSON schema: {error.json_path}: {error.message}") from error
 
 
-def check_response(form: Mapping[str, Any], response: object, message_id: str) -> None:
-    """Raises InvalidArgument that names the first field which does not meet the form."""
+def problems(form: Mapping[str, Any], response: object, message_id: str) -> Sequence[Problem]:
+    """By place; empty for a response that meets the form. Raises InvalidArgument for a form that can't be followed."""
     from jsonschema import Draft202012Validator
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
-    if not isinstance(response, dict):
-        raise InvalidArgument(f"message {message_id}: the response has to be an object, not {type(response).__name__}")
     # An empty registry: a form that refers to an address must not make the controller fetch it.
     validator = Draft202012Validator(form, registry=Registry(), format_checker=Draft202012Validator.FORMAT_CHECKER)
     try:
         found = sorted(validator.iter_errors(response), key=lambda error: error.json_path)
     except Unresolvable as error:
         raise InvalidArgument(f"message {message_id}: its form refers to what is not in it: {error}") from error
+    return [
+        Problem(path, error.json_path, error.message)
+        for error in found
+        for path in _paths(tuple(error.absolute_path), error)
+    ]
+
+
+def _paths(path: tuple[str | int, ...], error: ValidationError) -> Sequence[tuple[str | int, ...]]:
+    """That of the value; of what is required, that of the value which is missing."""
+    if error.validator != "required" or not isinstance(error.instance, dict):
+        return [path]
+    required: Any = error.validator_value
+    missing = [name for name in required if name not in error.instance]
+    return [(*path, name) for name in missing if error.message.startswith(repr(name))] or [path]
+
+
+def check_response(form: Mapping[str, Any], response: object, message_id: str) -> None:
+    """Raises InvalidArgument that names the first fields which do not meet the form."""
+    if not isinstance(response, dict):
+        raise InvalidArgument(f"message {message_id}: the response has to be an object, not {type(response).__name__}")
+    found = problems(form, response, message_id)
     if found:
-        words = "; ".join(f"{error.json_path}: {error.message}" for error in found[:5])
+        words = "; ".join(f"{problem.place}: {problem.words}" for problem in found[:5])
         raise InvalidArgument(
             f"message {message_id}: the response does not meet the form: {words}; look at it with"
             f" `snapctl message show {message_id}`"

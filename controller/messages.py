@@ -9,7 +9,7 @@ from typing import Any
 
 from controller.errors import FailedPrecondition, InvalidArgument, NotFound
 from controller.flow_calls.call import CallFailed, FlowCall
-from controller.forms import check_form, check_response
+from controller.forms import Problem, check_form, check_response, problems
 from controller.ids import new_id
 from controller.model import Filter, Json, Message, Status
 from controller.ports import Database
@@ -18,6 +18,8 @@ from controller.values import checked_json, packed, parsed
 from controller.waits import time_limit, waiting
 
 PAGE = 100
+# What is told to those who watch for messages to come, be answered and go.
+ANY_MESSAGE = "messages"
 _ANSWERED_BY_CHARACTERS = 200
 
 
@@ -47,7 +49,9 @@ class Messages:
             created_at=services.clock.now(),
             origin=call.call.idempotency_key,
         )
-        return await services.db(Database.add_message, message)
+        sent = await services.db(Database.add_message, message)
+        services.changes.notify(ANY_MESSAGE)
+        return sent
 
     async def wait(self, call: FlowCall, message_id: str, timeout_s: float | None) -> None:
         """Until it is answered. Raises CallFailed when that takes longer, NotFound when it is, or gets, deleted.
@@ -80,6 +84,14 @@ class Messages:
         found = await self._services.db(Database.messages, where, PAGE + 1, page_token)
         return found[:PAGE], found[PAGE - 1].id if len(found) > PAGE else ""
 
+    async def open_count(self) -> int:
+        """How many nobody answered yet."""
+        return await self._services.read(Database.open_message_count)
+
+    async def problems(self, message: Message, response: Any) -> Sequence[Problem]:
+        """Why a response would be refused, field by field. Raises InvalidArgument for a form that can't be followed."""
+        return await asyncio.to_thread(problems, parsed(message.body), response, message.id)
+
     async def answer(self, message_id: str, response: Json, answered_by: str) -> Message:
         """Raises NotFound, InvalidArgument where the response does not meet the form, FailedPrecondition."""
         services = self._services
@@ -92,6 +104,7 @@ class Messages:
             now = services.clock.now()
             if await services.db(Database.answer_message, message_id, response, answered_by, now):
                 services.changes.notify(_topic(message_id))
+                services.changes.notify(ANY_MESSAGE)
                 return await self.get(message_id)
             message = await self.get(message_id)
         by = f" by {message.answered_by}" if message.answered_by else ""
@@ -103,6 +116,7 @@ class Messages:
         if not await self._services.db(Database.delete_message, message_id):
             raise _missing(message_id)
         self._services.changes.notify(_topic(message_id))
+        self._services.changes.notify(ANY_MESSAGE)
 
 
 def _missing(message_id: str) -> NotFound:

@@ -280,6 +280,8 @@ class Database(Protocol):
     def messages(self, where: Filter | None, limit: int, before: str) -> Sequence[Message]:
         """Newest first; before: the id after which to go on."""
 
+    def open_message_count(self) -> int: ...
+
     def answer_message(self, message_id: str, response: Json, answered_by: str, at: datetime) -> bool:
         """False: it was answered before, or deleted."""
 

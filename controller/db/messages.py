@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, case, delete, func, insert, or_, select, update
 
 from controller.db.engine import Transactions
 from controller.db.filters import condition
@@ -57,6 +57,11 @@ class MessageRecords(Transactions):
                     )
                 )
             return [Message(*row) for row in connection.execute(query)]
+
+    def open_message_count(self) -> int:
+        query = select(func.count()).select_from(messages).where(messages.c.answered_at.is_(None))
+        with self._reading() as connection:
+            return connection.execute(query).scalar_one()
 
     def answer_message(self, message_id: str, response: Json, answered_by: str, at: datetime) -> bool:
         """False: it was answered before, or deleted."""

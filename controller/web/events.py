@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from controller.messages import ANY_MESSAGE
 from controller.web.parts import Parts
 
 # A page is drawn anew at most so often, however busy its executions are.
@@ -26,13 +27,19 @@ class Events:
         return [Route("/events", self._events)]
 
     async def _events(self, request: Request) -> Response:
-        """?execution=ID: of that one alone."""
-        stream = self._stream(request.query_params.getlist("execution"), request.state.session)
+        """?execution=ID: of that one alone; ?of=messages: of none.
+
+        Messages tell all pages, which show how many are open.
+        """
+        watched = request.query_params.getlist("execution")
+        if watched or request.query_params.get("of") == ANY_MESSAGE:
+            watched.append(ANY_MESSAGE)
+        stream = self._stream(watched, request.state.session)
         return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
-    async def _stream(self, execution_ids: list[str], session: str) -> AsyncIterator[str]:
+    async def _stream(self, watched: list[str], session: str) -> AsyncIterator[str]:
         changes = self._parts.services.changes
-        with changes.watch(*execution_ids) if execution_ids else changes.watch_all() as changed:
+        with changes.watch(*watched) if watched else changes.watch_all() as changed:
             # What happened before the stream stood is told at once.
             yield "retry: 2000\nevent: changed\ndata:\n\n"
             while not changes.closed:

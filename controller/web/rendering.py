@@ -25,6 +25,8 @@ STATIC = _HERE / "static"
 NAVIGATION = (
     ("/executions", "Executions", "executions"),
     ("/new", "New execution", "new"),
+    ("/flows", "Flows", "flows"),
+    ("/messages", "Messages", "messages"),
     ("/settings", "Settings", "settings"),
     ("/files", "Files", "files"),
     ("/locks", "Locks", "locks"),

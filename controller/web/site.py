@@ -21,6 +21,7 @@ from controller.web.pages.inside import InsidePanel
 from controller.web.pages.loading import LoadDialog
 from controller.web.pages.locks import LocksPage
 from controller.web.pages.login import LoginPage
+from controller.web.pages.messages import MessagesPage
 from controller.web.pages.new import NewPage
 from controller.web.pages.settings import SettingsPage
 from controller.web.parts import Parts, PlatformParts
@@ -40,6 +41,7 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *ForkDialog(parts).routes(),
         *InsidePanel(parts).routes(),
         *ExecutionPage(parts).routes(),
+        *MessagesPage(parts, platform).routes(),
         *SettingsPage(platform).routes(),
         *FilesPage(platform).routes(),
         *LocksPage(parts, platform).routes(),

@@ -309,6 +309,14 @@
     field.setAttribute("aria-invalid", String(Boolean(words)));
   });
 
+  for (const input of all("[data-remember]")) {
+    const key = `remember-${input.dataset.remember}`;
+    try {
+      if (!input.value) input.value = localStorage.getItem(key) ?? "";
+      input.addEventListener("change", () => localStorage.setItem(key, input.value));
+    } catch (_) { /* storage may be forbidden */ }
+  }
+
   // --- after each change of the page
 
   function goOver(root) {
