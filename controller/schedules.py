@@ -61,19 +61,8 @@ class Schedules:
         """Create or replace. Raises InvalidArgument, NotFound for a flow that was not pushed."""
         services, now = self._services, self._services.clock.now()
         checked_name(new.name, "the schedule's name")
-        schedule = Schedule(
-            name=new.name,
-            flow_name=new.flow_name,
-            script=new.script,
-            input_value=checked_json(new.input_value or NULL, "the input value", services.config.max_value_bytes),
-            cron=" ".join(new.cron.split()),
-            timezone=new.timezone or "UTC",
-            interval_s=new.interval_s,
-            missed=new.missed,
-            enabled=new.enabled,
-            created_at=now,
-            next_run_at=None,
-        )
+        checked_json(new.input_value or NULL, "the input value", services.config.max_value_bytes)
+        schedule = _drafted(new, now)
         check_times(schedule)
         if new.script:
             make_flow(new.script, new.flow_name or "flow.py", max_bytes=services.config.max_value_bytes)
@@ -94,6 +83,40 @@ class Schedules:
         self._changed.set()
         return schedule
 
+    def preview(self, new: NewSchedule, count: int) -> list[datetime]:
+        """When it would run next, enabled or not; fewer where there are no more. Raises InvalidArgument."""
+        schedule = _drafted(new, self._services.clock.now())
+        check_times(schedule)
+        times: list[datetime] = []
+        time: datetime | None = schedule.created_at
+        while len(times) < count and time is not None and (time := next_time(schedule, time)) is not None:
+            times.append(time)
+        return times
+
+    async def get(self, name: str) -> Schedule:
+        """Raises NotFound."""
+        found = await self._services.db(Database.schedule, name)
+        if found is None:
+            raise _missing(name)
+        return found
+
+    async def enable(self, name: str, *, enabled: bool) -> Schedule:
+        """Its next run is counted from now on. Raises NotFound, and what save raises."""
+        present = await self.get(name)
+        return await self.save(
+            NewSchedule(
+                name=present.name,
+                flow_name=present.flow_name,
+                script=present.script,
+                input_value=present.input_value,
+                cron=present.cron,
+                timezone=present.timezone,
+                interval_s=present.interval_s,
+                missed=present.missed,
+                enabled=enabled,
+            )
+        )
+
     async def list(self) -> Sequence[Schedule]:
         """By name."""
         return await self._services.db(Database.schedules)
@@ -105,10 +128,7 @@ class Schedules:
 
     async def run_now(self, name: str) -> Execution:
         """Besides its times, enabled or not. Raises NotFound, and what starting an execution raises."""
-        schedule = await self._services.db(Database.schedule, name)
-        if schedule is None:
-            raise _missing(name)
-        return await self._executions.create(_new_execution(schedule, ""))
+        return await self._executions.create(_new_execution(await self.get(name), ""))
 
     async def _run_for_ever(self) -> None:
         while True:
@@ -177,6 +197,22 @@ class Schedules:
             await services.db(Database.finish_run, schedule.name, now, error=str(error))
         else:
             await services.db(Database.finish_run, schedule.name, now, execution_id=execution.id)
+
+
+def _drafted(new: NewSchedule, now: datetime) -> Schedule:
+    return Schedule(
+        name=new.name,
+        flow_name=new.flow_name,
+        script=new.script,
+        input_value=new.input_value or NULL,
+        cron=" ".join(new.cron.split()),
+        timezone=new.timezone or "UTC",
+        interval_s=new.interval_s,
+        missed=new.missed,
+        enabled=new.enabled,
+        created_at=now,
+        next_run_at=None,
+    )
 
 
 def _chosen(missed: Missed, due: Sequence[datetime], now: datetime) -> Sequence[datetime]:

@@ -86,6 +86,13 @@ class Webhooks:
         """By name."""
         return await self._services.db(Database.webhooks)
 
+    async def get(self, name: str) -> Webhook:
+        """Raises NotFound."""
+        found = await self._services.db(Database.webhook, name)
+        if found is None:
+            raise _missing(name)
+        return found
+
     async def delete(self, name: str) -> None:
         """Raises NotFound."""
         if not await self._services.db(Database.delete_webhook, name):
@@ -93,9 +100,7 @@ class Webhooks:
 
     async def admitted(self, name: str, key: str) -> Webhook:
         """The webhook, for who has its key. Raises NotFound, PermissionDenied."""
-        webhook = await self._services.db(Database.webhook, name)
-        if webhook is None:
-            raise _missing(name)
+        webhook = await self.get(name)
         if not hmac.compare_digest(token_hash(key).encode(), webhook.key_hash.encode()):
             raise PermissionDenied(f"webhook {name!r}: the key is missing or wrong")
         return webhook

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shlex
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from controller.cli import inputs
 from controller.cli.errors import usage_error
+from controller.errors import InvalidArgument
+from controller.flow_folder import belongs, main_file
 
-_MAIN_FILES = ("main.py", "flow.py")
 # In the sandbox; the files of a flow stand here.
 _FLOW_DIR = "/flow"
 _COMMAND_FILE = "_command.py"
@@ -79,36 +79,14 @@ def _script_in(words: Sequence[str]) -> int | None:
 def _from_folder(folder: Path, main: str) -> Source:
     files: dict[str, bytes] = {}
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__pycache__")
-        for name in sorted(names):
-            if not name.startswith("."):
-                path = Path(place, name)
-                files[path.relative_to(folder).as_posix()] = inputs.read_bytes(path, "file")
-    chosen = main or _main_of(folder, files)
-    if chosen not in files:
-        raise usage_error(f"there is no file {chosen!r} in {folder}: name the one with the handler by --main")
-    script = inputs.read_flow(folder / chosen)
-    if "/" in chosen:
-        raise usage_error(f"{chosen!r} stands in a folder below {folder}: push the folder that holds the handler")
-    del files[chosen]
-    return Source(folder.resolve().name, script, chosen, files)
-
-
-def _main_of(folder: Path, files: dict[str, bytes]) -> str:
-    """main.py, flow.py, the folder's own name, or the only file with a handler."""
-    for name in (*_MAIN_FILES, f"{folder.resolve().name}.py"):
-        if name in files:
-            return name
-    found = [name for name, content in files.items() if name.endswith(".py") and _has_handler(content)]
-    if len(found) != 1:
-        what = f"{len(found)} files with a handler ({', '.join(found)})" if found else "no file with a handler"
-        raise usage_error(f"{folder} has {what}: name the one to run by --main")
-    return found[0]
-
-
-def _has_handler(content: bytes) -> bool:
+        folders[:] = sorted(name for name in folders if belongs(name))
+        for name in sorted(filter(belongs, names)):
+            path = Path(place, name)
+            files[path.relative_to(folder).as_posix()] = inputs.read_bytes(path, "file")
+    name = folder.resolve().name
     try:
-        body = ast.parse(content).body
-    except (SyntaxError, ValueError):
-        return False
-    return any(isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == "handler" for one in body)
+        chosen = main_file(name, files, main)
+    except InvalidArgument as error:
+        raise usage_error(f"{error}, by --main") from error
+    del files[chosen]
+    return Source(name, inputs.read_flow(folder / chosen), chosen, files)

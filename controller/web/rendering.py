@@ -27,6 +27,8 @@ NAVIGATION = (
     ("/new", "New execution", "new"),
     ("/flows", "Flows", "flows"),
     ("/messages", "Messages", "messages"),
+    ("/schedules", "Schedules", "schedules"),
+    ("/webhooks", "Webhooks", "webhooks"),
     ("/settings", "Settings", "settings"),
     ("/files", "Files", "files"),
     ("/locks", "Locks", "locks"),
@@ -108,7 +110,11 @@ def refused(request: Request, error: errors.FlowsnapError) -> Response:
         return HTMLResponse(
             part(request, "refusal.html", words=str(error)),
             status,
-            {"HX-Retarget": target, "HX-Reswap": "innerHTML" if target != "#toasts" else "beforeend"},
+            {
+                "HX-Retarget": target,
+                "HX-Reswap": "innerHTML" if target != "#toasts" else "beforeend",
+                "HX-Reselect": "unset",
+            },
         )
     return page(request, "error.html", status=status, title="Not done", words=str(error))
 

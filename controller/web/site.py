@@ -16,6 +16,7 @@ from controller.web.guard import Guard
 from controller.web.pages.execution import ExecutionPage
 from controller.web.pages.executions import ExecutionsPage
 from controller.web.pages.files import FilesPage
+from controller.web.pages.flows import FlowsPage
 from controller.web.pages.forking import ForkDialog
 from controller.web.pages.inside import InsidePanel
 from controller.web.pages.loading import LoadDialog
@@ -23,7 +24,9 @@ from controller.web.pages.locks import LocksPage
 from controller.web.pages.login import LoginPage
 from controller.web.pages.messages import MessagesPage
 from controller.web.pages.new import NewPage
+from controller.web.pages.schedules import SchedulesPage
 from controller.web.pages.settings import SettingsPage
+from controller.web.pages.webhooks import WebhooksPage
 from controller.web.parts import Parts, PlatformParts
 from controller.web.rendering import STATIC, StaticPages, page, refused
 from controller.web.webhooks import PATH, webhook_routes
@@ -41,6 +44,9 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *ForkDialog(parts).routes(),
         *InsidePanel(parts).routes(),
         *ExecutionPage(parts).routes(),
+        *FlowsPage(parts).routes(),
+        *SchedulesPage(parts, platform).routes(),
+        *WebhooksPage(parts, platform).routes(),
         *MessagesPage(parts, platform).routes(),
         *SettingsPage(platform).routes(),
         *FilesPage(platform).routes(),

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from controller import errors
-from controller.model import Execution, Status
+from controller.model import Execution, Status, Webhook
 from controller.values import parsed
 from controller.web.requests import as_input, key_of
 from controller.webhooks import Webhooks
@@ -43,20 +43,25 @@ def webhook_routes(webhooks: Webhooks) -> list[Route]:
         name = request.path_params["name"]
         try:
             webhook = await webhooks.admitted(name, key_of(request))
-            execution = await webhooks.start(webhook, await as_input(request, name))
-            _log.info("webhook %r: started execution %s", name, execution.id)
-            if not webhook.synchronous:
-                return JSONResponse({"execution": execution.id}, 202)
-            try:
-                async with asyncio.timeout(webhook.timeout_s):
-                    return _answer(await webhooks.ended(execution.id))
-            except TimeoutError:
-                words = f"the execution did not end within {webhook.timeout_s} s; it goes on"
-                return JSONResponse({"execution": execution.id, "error": words}, 504)
+            return (await answered(webhooks, webhook, await as_input(request, name)))[1]
         except errors.FlowsnapError as error:
             return JSONResponse({"error": str(error)}, _STATUSES.get(type(error), 500))
 
     return [Route(f"{PATH}/{{name}}", endpoint, methods=_METHODS)]
+
+
+async def answered(webhooks: Webhooks, webhook: Webhook, given: dict[str, Any]) -> tuple[Execution, Response]:
+    """Start its flow with the request as input; what the caller gets. Raises what starting an execution raises."""
+    execution = await webhooks.start(webhook, given)
+    _log.info("webhook %r: started execution %s", webhook.name, execution.id)
+    if not webhook.synchronous:
+        return execution, JSONResponse({"execution": execution.id}, 202)
+    try:
+        async with asyncio.timeout(webhook.timeout_s):
+            return execution, _answer(await webhooks.ended(execution.id))
+    except TimeoutError:
+        words = f"the execution did not end within {webhook.timeout_s} s; it goes on"
+        return execution, JSONResponse({"execution": execution.id, "error": words}, 504)
 
 
 def _answer(execution: Execution) -> Response:

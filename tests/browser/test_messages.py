@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conftest import Site
 from flowsnap.v1 import platform_pb2 as pb
 from flowsnap.v1 import platform_pb2_grpc
 from platform_under_test import SUCCESS
 from playwright.sync_api import Page, expect
+from site_under_test import Site
 
 XSS = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>{{7*7}}</textarea>"
 

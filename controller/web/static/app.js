@@ -184,6 +184,10 @@
     "[data-close]": (button) => button.closest("dialog").close(),
     "[data-remove]": (button) => button.closest(button.dataset.remove).remove(),
     "[data-bulk-action]": openBulk,
+    "[data-copy]": async (button) => {
+      await navigator.clipboard?.writeText(one(button.dataset.copy).textContent.trim());
+      button.lastChild.textContent = "Copied";
+    },
     "[data-unselect]": () => htmx.trigger(document.body, "unselect"),
     "[data-theme-toggle]": () => {
       const root = document.documentElement;
