@@ -146,6 +146,12 @@ class Live:
             ) from error
         if self.link is None:
             raise Unavailable(f"execution {self.execution_id}: its container ended; try again")
+        if self.attached_running and self.attached_branch != self.branch:
+            # The controller died between the swap and its record: the tree is about to be replaced.
+            raise Unavailable(
+                f"execution {self.execution_id}: what runs is of a load that was never recorded, and its newest"
+                " savepoint is being restored; try again"
+            )
         return self.link
 
 

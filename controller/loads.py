@@ -232,7 +232,7 @@ class Loads:
                 await self._endings.end_locked(live, Status.ENDED_ERROR, f"a load could not be recorded: {error}")
             raise
         faults.reach("controller.load.row.after")
-        live.branch = load.branch_to
+        live.branch = live.attached_branch = load.branch_to
         live.head_savepoint_id = savepoint.id
         live.recovered = False
         live.paused_since = None

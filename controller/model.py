@@ -208,6 +208,7 @@ class Savepoint:
     dump_us: int
     script_loads: int = 0  # how often load_dump went back to it
     last_seq: int = 0  # of the newest call that the flow had made then
+    image_dir: str = ""  # the folder that it was committed from: a repeated commit finds what the first recorded
 
 
 @dataclass(frozen=True, slots=True)

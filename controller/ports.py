@@ -155,6 +155,9 @@ class Database(Protocol):
 
     def savepoint_at_call(self, key: CallKey) -> Savepoint | None: ...
 
+    def savepoint_of_dump(self, key: CallKey, image_dir: str) -> Savepoint | None:
+        """What was committed from that folder; the key's seq is 0 for a dump at no call."""
+
     def savepoints(self, execution_id: str) -> Sequence[Savepoint]:
         """By number, ascending."""
 

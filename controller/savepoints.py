@@ -195,8 +195,12 @@ class Savepoints:
                 # The restored tree is quicker than the record of its restore.
                 await asyncio.shield(live.loading)
             self._check_branch(live, dump)
+            if (known := await self._committed_before(live, dump)) is not None:
+                self._remove(folder)
+                return known
             if not folder.is_dir():
-                return await self._committed_before(live, dump)
+                words = f"there is no image folder {dump.image_dir!r} in its spool"
+                raise NotFound(f"execution {live.execution_id}: {words}")  # noqa: TRY301
             faults.reach("controller.commit.before")
             savepoint_id = new_savepoint_id()
             stored = await self._put(live, dump, savepoint_id, folder)
@@ -249,13 +253,10 @@ class Savepoints:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, longest_s)
 
-    async def _committed_before(self, live: Live, dump: Dump) -> Savepoint:
+    async def _committed_before(self, live: Live, dump: Dump) -> Savepoint | None:
         """The row of a commit whose answer was lost with an earlier controller."""
         key = CallKey(live.execution_id, dump.branch, dump.seq)
-        found = await self._services.db(Database.savepoint_at_call, key) if dump.seq else None
-        if found is None:
-            raise NotFound(f"execution {live.execution_id}: there is no image folder {dump.image_dir!r} in its spool")
-        return found
+        return await self._services.db(Database.savepoint_of_dump, key, dump.image_dir)
 
     async def _put(self, live: Live, dump: Dump, savepoint_id: str, folder: Path) -> StoredImage:
         """Into the store. A call waits for room where the configuration says so; an operator does not."""
@@ -329,6 +330,7 @@ class Savepoints:
             frozen_us=dump.frozen_us,
             dump_us=dump.dump_us,
             last_seq=dump.last_seq,
+            image_dir=dump.image_dir,
         )
 
     async def _unknown(self, execution: Execution, selector: Selector) -> NotFound:

@@ -33,6 +33,12 @@ _SELECT_AT_CALL = (
     .order_by(savepoints.c.number.desc())
     .limit(1)
 )
+_SELECT_OF_DUMP = select(*_COLUMNS).where(
+    savepoints.c.execution_id == bindparam("execution_id"),
+    savepoints.c.branch == bindparam("branch"),
+    savepoints.c.seq == bindparam("seq"),
+    savepoints.c.image_dir == bindparam("image_dir"),
+)
 _SELECT_IDS = select(savepoints.c.id)
 # The lock makes the number unique on PostgreSQL; FOR NO KEY UPDATE lets the calls that refer to the row go on.
 _SELECT_EXECUTION = (
@@ -121,6 +127,11 @@ class SavepointRecords(Transactions):
     def savepoint_at_call(self, key: CallKey) -> Savepoint | None:
         """The newest that was taken at the call."""
         return self._one(_SELECT_AT_CALL, {"execution_id": key.execution_id, "branch": key.branch, "seq": key.seq})
+
+    def savepoint_of_dump(self, key: CallKey, image_dir: str) -> Savepoint | None:
+        """What was committed from that folder; the key's seq is 0 for a dump at no call."""
+        values = {"execution_id": key.execution_id, "branch": key.branch, "seq": key.seq, "image_dir": image_dir}
+        return self._one(_SELECT_OF_DUMP, values)
 
     def savepoints(self, execution_id: str) -> Sequence[Savepoint]:
         """By number, ascending."""

@@ -147,6 +147,7 @@ savepoints = Table(
     Column("dump_us", BigInteger, nullable=False),
     Column("script_loads", Integer, nullable=False),
     Column("last_seq", BigInteger, nullable=False),
+    Column("image_dir", Text, nullable=False),
     UniqueConstraint("execution_id", "number"),
     Index(None, "execution_id", "branch", "seq"),
     Index(None, "parent_id"),

@@ -103,6 +103,14 @@ def test_newest_savepoint_of_a_call_is_found_when_there_are_two(database: SqlDat
     assert database.savepoint_at_call(CallKey("e1", 1, 6)) is None
 
 
+def test_savepoint_is_found_by_the_folder_that_it_was_committed_from(database: SqlDatabase) -> None:
+    committed = database.add_savepoint(replace(records.savepoint("s1", seq=5), image_dir="a-1-1"))
+    database.add_savepoint(replace(records.savepoint("s2", seq=5), image_dir="b-1-1"))
+    assert database.savepoint_of_dump(CallKey("e1", 1, 5), "a-1-1") == committed
+    assert database.savepoint_of_dump(CallKey("e1", 1, 6), "a-1-1") is None
+    assert database.savepoint_of_dump(CallKey("e1", 1, 5), "c-1-1") is None
+
+
 def test_name_and_kind_change_when_a_savepoint_is_named(database: SqlDatabase) -> None:
     recorded = database.add_savepoint(records.savepoint("s1"))
     database.name_savepoint("s1", "with-fetched-data", SavepointKind.EXPLICIT)

@@ -205,6 +205,7 @@ def upgrade() -> None:
         sa.Column("dump_us", sa.BigInteger(), nullable=False),
         sa.Column("script_loads", sa.Integer(), nullable=False),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.Column("image_dir", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["execution_id"], ["executions.id"], name=op.f("fk_savepoints_execution_id"), ondelete="CASCADE"
         ),
