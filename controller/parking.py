@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+import faults
 from controller.calls import Calls
 from controller.endings import Endings
 from controller.errors import FlowsnapError
@@ -82,7 +83,9 @@ class Parking:
         if not self._is_idle(live) or (live.paused_since is None and len(savepoint.open_calls) != len(live.calls)):
             await self._let_go_on(live)
             return
+        faults.reach("controller.park.row.before")
         await services.db(Database.set_parked, live.execution_id, parked=True)
+        faults.reach("controller.park.row.after")
         waits = list(live.calls.values())
         await self._endings.let_go(live)
         self._wake_after(live, waits)

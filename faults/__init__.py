@@ -38,6 +38,8 @@ CONTROLLER = (
     "controller.load.row.after",
     "controller.recovery.before",  # what the lost tree had dumped is committed
     "controller.recovery.row.after",
+    "controller.park.row.before",  # the tree that waits stands frozen
+    "controller.park.row.after",
     "controller.end.row.before",
     "controller.end.row.after",
     "controller.container.remove.before",

@@ -44,7 +44,16 @@ _BY_RECOVERIES = (
     "agent.swap.before",
     "agent.swap.after",
 )
-_BY_RUNS = sorted(faults.POINTS - {*_BY_LOADS, *_BY_RECOVERIES})
+_BY_PARKING = (
+    "controller.park.row.before",
+    "controller.park.row.after",
+    "controller.restore.before",
+    "controller.restore.after",
+    "agent.restore.before",
+    "agent.swap.before",
+    "agent.swap.after",
+)
+_BY_RUNS = sorted(faults.POINTS - {*_BY_LOADS, *_BY_RECOVERIES, *_BY_PARKING})
 _CHILD = """
 def handler(system, this):
     this.connect('shop', method='post', text='child')
@@ -72,6 +81,12 @@ def handler(system, this):
     if not this.restored:
         this.sleep(600)
 """
+_WAITING = """
+def handler(system, this):
+    this.connect('shop', method='post', text='before')
+    this.sleep(3)
+    this.connect('shop', method='post', text='after')
+"""
 
 
 @pytest.fixture
@@ -83,7 +98,7 @@ def shop() -> Iterator[Shop]:
 @pytest.fixture
 def killed(tmp_path: Path, shop: Shop) -> Iterator[Platform]:
     """Not started: each test says what it is to die of."""
-    platform = Platform(tmp_path / "data")
+    platform = Platform(tmp_path / "data", "--park-after", "1")
     before = volumes()
     try:
         yield platform
@@ -168,6 +183,20 @@ def test_execution_is_loaded_or_goes_on_when_a_component_dies_in_a_load_at(
     shop.assert_nothing_done_twice()
     assert [shop.times(key) for key in shop.keys("before")] == [1]
     assert len(shop.keys("after")) == 2
+
+
+@pytest.mark.parametrize("point", _BY_PARKING)
+def test_execution_wakes_when_a_component_dies_as_it_is_parked_or_woken_at(
+    point: str, killed: Platform, shop: Shop
+) -> None:
+    killed.start(",".join(["agent.end.after:kill@9"] * point.startswith("agent.") + [f"{point}:kill@1"]))
+    killed.connect("shop", "REST", url=shop.url)
+    execution = killed.run(_WAITING)
+    if point.startswith("controller."):
+        _until_dead(killed)
+    assert killed.wait_ended(execution).status == SUCCESS, killed.log(execution)
+    shop.assert_nothing_done_twice()
+    assert [shop.times(key) for what in ("before", "after") for key in shop.keys(what)] == [1, 1]
 
 
 def _load_again(platform: Platform, execution: str) -> bool:

@@ -46,7 +46,7 @@ def handler(system, this):
         if step == 1:
             this.create_dump('here')
             this.script({_CHILD!r})
-        this.sleep(0.1)
+        this.sleep(2 if step == 2 else 0.1)
     this.set_output(done=True)
     return this.success()
 """
@@ -84,7 +84,7 @@ _LIFE = st.builds(
 @given(st.lists(_LIFE, min_size=1, max_size=2))
 def test_nothing_is_lost_or_repeated_or_left_when_components_die_at_random(lives: list[Life]) -> None:
     with tempfile.TemporaryDirectory(prefix="flowsnap-") as folder, open_shop() as shop:
-        platform = Platform(Path(folder))
+        platform = Platform(Path(folder), "--park-after", "0.5")
         try:
             _live_through(platform, shop, lives)
         except BaseException:
