@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,17 +40,27 @@ class Connections:
         self._sealing = asyncio.Lock()
 
     async def save(
-        self, name: str, connector_type: str, value: Json, secrets: Json = b"", *, saved_by: str = ""
+        self,
+        name: str,
+        connector_type: str,
+        value: Json,
+        secrets: Json = b"",
+        *,
+        saved_by: str = "",
+        keep: Collection[str] = (),
     ) -> None:
         """Create or replace. Both are JSON objects, or empty; secret fields of the value move to the secrets.
 
-        saved_by: the execution that does so; empty: an operator.
+        saved_by: the execution that does so; empty: an operator. keep: names of present secrets that stay as they are.
         Raises InvalidArgument for an unknown type, and for inputs that the type does not know or that don't fit;
         PermissionDenied where an execution would replace what an operator saved.
         """
         checked_name(name, "the connection's name")
         connector = self._connector(connector_type, name)
         plain, hidden = self._object(name, "value", value), self._object(name, "secrets", secrets)
+        if keep:
+            present = await self._opened(await self._found(name))
+            hidden = {key: present[key] for key in keep if key in present and key not in plain} | hidden
         if both := sorted(plain.keys() & hidden.keys()):
             raise InvalidArgument(f"connection {name!r}: {both[0]} is in its value and in its secrets; give it once")
         try:

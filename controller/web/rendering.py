@@ -29,6 +29,7 @@ NAVIGATION = (
     ("/messages", "Messages", "messages"),
     ("/schedules", "Schedules", "schedules"),
     ("/webhooks", "Webhooks", "webhooks"),
+    ("/connections", "Connections", "connections"),
     ("/settings", "Settings", "settings"),
     ("/files", "Files", "files"),
     ("/locks", "Locks", "locks"),

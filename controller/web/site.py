@@ -13,6 +13,7 @@ from controller.config import Config
 from controller.errors import FlowsnapError
 from controller.web.events import Events
 from controller.web.guard import Guard
+from controller.web.pages.connections import ConnectionsPage
 from controller.web.pages.execution import ExecutionPage
 from controller.web.pages.executions import ExecutionsPage
 from controller.web.pages.files import FilesPage
@@ -48,6 +49,7 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *SchedulesPage(parts, platform).routes(),
         *WebhooksPage(parts, platform).routes(),
         *MessagesPage(parts, platform).routes(),
+        *ConnectionsPage(platform).routes(),
         *SettingsPage(platform).routes(),
         *FilesPage(platform).routes(),
         *LocksPage(parts, platform).routes(),
