@@ -37,6 +37,7 @@ class Live:
     branch: int
     # Counts its containers up; odd: it has, or is getting, one. A report of an earlier one says nothing.
     container: int = 0
+    containers: int = 0  # how many it has had
     # The tree comes from a savepoint: its agent waits for a restore instead of a script.
     restoring: bool = False
     link: AgentLink | None = None
@@ -82,7 +83,8 @@ class Live:
     def house(self, *, restoring: bool) -> None:
         """It is about to get a container."""
         self.unhouse()
-        self.container += 1
+        self.containers += 1
+        self.container = 2 * self.containers - 1
         self.restoring = restoring
 
     def unhouse(self) -> None:
@@ -99,6 +101,12 @@ class Live:
         watching, self.watching = self.watching, None
         if watching is not None:
             watching.cancel()
+
+    def loading_over(self) -> None:
+        """What waits for the load finds out on which branch the execution is."""
+        loading, self.loading = self.loading, None
+        if loading is not None:
+            loading.set_result(None)
 
     def cancel_calls(self) -> None:
         """Stop carrying out the open calls, except the one that asks for it."""

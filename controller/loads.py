@@ -151,7 +151,7 @@ class Loads:
             await self._go_on(live, execution, savepoint, error)
             raise
         finally:
-            self._loading_over(live)
+            live.loading_over()
             services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
         live.restore_us = restored.restore_us
         return saved.savepoint_id, restored
@@ -165,6 +165,7 @@ class Loads:
         """
         services = self._services
         live = living or services.live.add(execution)
+        before = live.container
         live.loading = asyncio.get_running_loop().create_future()
         before_id = None if living is None else execution.head_savepoint_id
         record = self._restored(execution, savepoint, request)
@@ -176,14 +177,16 @@ class Loads:
         except BaseException as error:
             if living is None:
                 self._endings.release(live)
-            elif live.housed and not live.ended.is_set():
-                services.background(self._endings.let_go(live), f"removing the container of {execution.id}")
-            self._loading_over(live)
+            elif not live.ended.is_set():
+                await self._restores.give_up(live)
+                # Whoever was to bring it back, when its wait or its backoff is over, still does.
+                live.container = before
+            live.loading_over()
             with contextlib.suppress(Unavailable):
                 await live.cleaned_up()
             await services.tell(execution.id, f"--- loading savepoint {savepoint.number} failed: {error} ---")
             raise
-        self._loading_over(live)
+        live.loading_over()
         self._containers.watch(live)
         return restored
 
@@ -239,7 +242,7 @@ class Loads:
         live.output = None
         live.output_before.clear()
         # The restored tree's calls have waited for this; what follows need not hold them up.
-        self._loading_over(live)
+        live.loading_over()
         await services.db(Database.abandon_calls, execution.id, load.branch_from)
         if request.undoes is not None:
             await services.db(Database.mark_undone, request.undoes.id)
@@ -258,11 +261,6 @@ class Loads:
         await self._services.tell(
             execution.id, f"--- loading savepoint {savepoint.number} failed, the execution goes on: {error} ---"
         )
-
-    def _loading_over(self, live: Live) -> None:
-        if live.loading is not None:
-            live.loading.set_result(None)
-            live.loading = None
 
     def _restored(self, execution: Execution, savepoint: Savepoint, request: Request) -> Json:
         return _record(execution, execution.load_count + 1, savepoint, request.by)

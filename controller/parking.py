@@ -83,11 +83,17 @@ class Parking:
         if not self._is_idle(live) or (live.paused_since is None and len(savepoint.open_calls) != len(live.calls)):
             await self._let_go_on(live)
             return
+        waits = list(live.calls.values())
         faults.reach("controller.park.row.before")
         await services.db(Database.set_parked, live.execution_id, parked=True)
         faults.reach("controller.park.row.after")
-        waits = list(live.calls.values())
-        await self._endings.let_go(live)
+        try:
+            await self._endings.let_go(live)
+        except FlowsnapError as error:
+            if live.housed:
+                await services.db(Database.set_parked, live.execution_id, parked=False)
+                raise
+            _log.warning("execution %s: parked, but not all it left is seen to: %s", live.execution_id, error)
         self._wake_after(live, waits)
         services.changes.notify(live.execution_id)
 

@@ -54,15 +54,19 @@ class Restores:
             result = await self._containers.unless_it_ends(live, restoring)
             faults.reach("controller.restore.after")
         except BaseException:
-            await self._give_up(live)
+            await self.give_up(live)
             raise
         live.restoring = False
         live.restore_us = result.restore_us
         services.background(services.in_file(shutil.rmtree, folder, ignore_errors=True), f"removing {folder}")
         return result
 
-    async def _give_up(self, live: Live) -> None:
+    async def give_up(self, live: Live) -> None:
+        """Holding the lock: the container that was made goes, or is forgotten: the next one takes its place."""
+        # Its last savepoints wait for the load, and this for them.
+        live.loading_over()
         try:
             await asyncio.shield(self._services.background(self._endings.let_go(live), "removing a container"))
         except FlowsnapError as error:
             _log.warning("execution %s: its new container could not be removed: %s", live.execution_id, error)
+            live.unhouse()

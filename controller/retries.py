@@ -50,6 +50,8 @@ class Retries:
             await self._endings.let_go(live)
         except Unavailable as error:
             _log.warning("execution %s: its container could not be removed: %s", execution.id, error)
+            # The next one takes its place.
+            live.unhouse()
         await services.tell(execution.id, f"--- failed, {what}: {message} ---")
         self.expect(live)
         return True

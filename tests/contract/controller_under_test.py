@@ -34,6 +34,7 @@ class FakeLauncher:
         self.agents: dict[str, FakeAgent] = {}
         self.specs: list[ContainerSpec] = []
         self.refuse = ""
+        self.refuse_removal = ""
         self.missing: set[str] = set()
         self.on_start: Callable[[FakeAgent], None] = lambda agent: None
         self.oom: set[str] = set()
@@ -71,6 +72,8 @@ class FakeLauncher:
         self._started.set()
 
     async def remove(self, execution_id: str) -> None:
+        if self.refuse_removal:
+            raise Unavailable(self.refuse_removal)
         agent = self.agents.pop(execution_id, None)
         if agent is not None:
             await agent.close()

@@ -13,6 +13,7 @@ import pytest
 from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller
 from fake_agent import FakeAgent
 from flowsnap.v1 import types_pb2
+from grpc import aio
 
 from controller.config import Config
 from controller.ids import new_id, new_savepoint_id
@@ -143,6 +144,34 @@ async def test_parked_execution_is_loaded_saved_cancelled_and_removed(controller
     other, _ = await _waiting(controller, "sleep", seconds=600)
     await controller.delete(other, force=True)
     assert controller.services.live.get(other) is None
+
+
+async def test_wait_still_wakes_an_execution_after_a_load_of_it_failed(controller: ControllerUnderTest) -> None:
+    execution_id, _ = await _waiting(controller, "sleep", seconds=3)
+
+    def fail(agent: FakeAgent) -> None:
+        agent.fail_restores = "CRIU refused"
+
+    controller.launcher.on_start = fail
+    with pytest.raises(aio.AioRpcError, match="CRIU refused"):
+        await controller.load(execution_id, id="1")
+    assert (await controller.show(execution_id)).parked
+    controller.launcher.on_start = lambda agent: None
+    await _until(lambda: execution_id in controller.launcher.agents)
+    assert await controller.launcher.agents[execution_id].redone.get() is None
+    assert (await controller.show(execution_id)).branch == 1
+
+
+async def test_tree_goes_on_while_the_engine_does_not_remove_its_container(controller: ControllerUnderTest) -> None:
+    execution_id, agent = await controller.run()
+    controller.launcher.refuse_removal = "docker does not answer"
+    call = asyncio.create_task(agent.call("sleep", seconds=600))
+    await _until(lambda: agent.thaws)
+    assert not (await controller.show(execution_id)).parked
+    assert not agent.frozen
+    controller.launcher.refuse_removal = ""
+    await _parked(controller, execution_id)
+    call.cancel()
 
 
 async def test_wait_goes_on_without_a_container_when_the_controller_is_started_anew(tmp_path: Path) -> None:

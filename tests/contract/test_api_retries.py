@@ -155,3 +155,29 @@ async def test_rule_that_can_not_be_is_refused(controller: ControllerUnderTest, 
     _, agent = await controller.run()
     with pytest.raises(FlowError):
         await agent.call("retry", retries=rule.retries, savepoint=rule.savepoint, backoff=rule.backoff_s)
+
+
+async def test_retry_comes_after_an_operator_s_load_that_failed(controller: ControllerUnderTest) -> None:
+    execution_id, agent = await controller.run(retry=_rule(1, backoff_s=2))
+    await agent.call("set_output", items={"n": 1})
+    await _raise(agent)
+    await controller.launcher.gone(agent)
+    controller.launcher.on_start = lambda agent: setattr(agent, "fail_restores", "CRIU refused")
+    with pytest.raises(aio.AioRpcError, match="CRIU refused"):
+        await controller.load(execution_id, id="1")
+    controller.launcher.on_start = lambda agent: None
+    await _until(lambda: execution_id in controller.launcher.agents)
+    fresh = controller.launcher.agents[execution_id]
+    await fresh.redone.get()
+    assert fresh.restored["why"] == "retry"
+
+
+async def test_retry_comes_when_the_engine_had_not_removed_the_container(controller: ControllerUnderTest) -> None:
+    execution_id, agent = await controller.run(retry=_rule(1, backoff_s=1))
+    await agent.call("set_output", items={"n": 1})
+    controller.launcher.refuse_removal = "docker does not answer"
+    await _raise(agent)
+    await controller.until(execution_id, "SLEEPING")
+    controller.launcher.refuse_removal = ""
+    fresh = await _next(controller, execution_id, agent)
+    assert fresh.restored["why"] == "retry"
