@@ -11,7 +11,7 @@ from leftovers import assert_nothing_left, assert_savepoints_are_good
 from platform_under_test import ENDED, SUCCESS, Platform, containers
 
 _SLEEPERS = int(os.environ.get("FLOWSNAP_SOAK_SLEEPERS", "1000"))
-_BATCH = 20
+_BATCH = 50
 # So long a machine may take for each, to put it to sleep and to wake it.
 _EACH_S = float(os.environ.get("FLOWSNAP_SOAK_EACH_S", "1.5"))
 
