@@ -133,6 +133,19 @@ def _run_to_success(platform: Platform, shop: Shop, plan: str) -> str:
     return execution
 
 
+def test_flow_sees_nothing_of_a_plan(killed: Platform) -> None:
+    killed.start("agent.end.after:kill@9,controller.end.row.after:kill@9")
+    execution = killed.run("""
+        import glob, os
+
+        def handler(system, this):
+            seen = {name: value for name, value in os.environ.items() if 'FAULT' in name + value or 'kill' in value}
+            this.set_output(seen=seen, settings=glob.glob('/flowsnap*/*'))
+    """)
+    killed.wait_ended(execution)
+    assert killed.output(execution) == {"seen": {}, "settings": []}
+
+
 @pytest.mark.parametrize("point", _BY_RUNS)
 def test_flow_succeeds_and_repeats_no_completed_call_when_a_component_dies_at(
     point: str, killed: Platform, shop: Shop
