@@ -69,6 +69,9 @@ class Execution:
         self._newest_savepoint = ""
         self._switches_at_newest: tuple[int, ...] | None = None
         self._folder_number = 0
+        # A command that freezes is followed by a thaw when it is done. One that came before means that a controller
+        # died in between, and that nobody waits for the command any more.
+        self._thaws = 0
         self._kit: asyncio.Task[Kit] | None = None
         self._said_end: dict[str, Any] | None = None
         self._started = False
@@ -122,7 +125,7 @@ class Execution:
                 case "savepoint":
                     await self._savepoint_on_command(command.savepoint, report)
                 case "thaw":
-                    self._living().thaw()
+                    await self._thaw()
                 case "restore":
                     await self._restore(command.restore, report)
                 case "stop":
@@ -132,6 +135,11 @@ class Execution:
             report.error = str(error) or type(error).__name__
         if command.command_id:
             await self._session.report_command(report)
+
+    async def _thaw(self) -> None:
+        """After the dump or restore that is under way: CRIU leaves a tree as it found it, and would stop it again."""
+        self._thaws += 1
+        await self._in_criu_thread(lambda: self._living().thaw())
 
     def _living(self) -> Tree:
         if self._tree is None:
@@ -321,7 +329,7 @@ class Execution:
             self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
 
     async def _savepoint_on_command(self, command: pb.TakeSavepoint, report: pb.ReportCommandRequest) -> None:
-        tree = self._living()
+        tree, thaws = self._living(), self._thaws
         if command.if_idle:
             processes = tree.processes()
             if holds_connections(processes) or not (tree.frozen or rests(processes)):
@@ -341,6 +349,9 @@ class Execution:
             return
         was_frozen = tree.frozen
         report.savepoint_id = await self._take(command.kind, command.name, None, leave_frozen=command.leave_frozen)
+        if self._thaws != thaws:
+            await self._in_criu_thread(tree.thaw)
+            return
         if was_frozen and not command.leave_frozen:
             tree.freeze()
 
@@ -441,6 +452,7 @@ class Execution:
 
     async def _restore(self, command: pb.RestoreSavepoint, report: pb.ReportCommandRequest) -> None:
         """Restore beside the tree that lives, then swap. On failure the old tree is as it was before the command."""
+        thaws = self._thaws
         async with self._savepoint_lock:
             old = self._tree
             was_frozen = old.frozen if old is not None else False
@@ -454,6 +466,10 @@ class Execution:
                     old.thaw()
                 raise
             faults.reach("agent.swap.before")
+            if self._thaws != thaws and old is not None and old is self._tree and not old.replaced:
+                self._end_tree(restored.tree)
+                old.thaw()
+                raise AgentError("the controller that asked for the load is gone; the tree of before goes on")
             self._leave_tree()
             self._started = True
             self._branch = command.branch

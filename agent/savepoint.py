@@ -103,9 +103,9 @@ def take(
     Raises CriuRefused; the folder is then gone and the tree runs on.
     """
     images = folder / "criu"
-    faults.reach("agent.dump.before")
     said: list[Conversation] = []
     was_frozen = tree.frozen
+    faults.reach("agent.dump.before")
     started = time.perf_counter_ns()
 
     def while_frozen() -> None:

@@ -1,7 +1,8 @@
 """Faults on purpose: named points at which a component kills itself, so that tests can see what becomes of it.
 
 A plan is a text, `POINT:kill@N,POINT:kill@N...`: the component dies, as by kill -9, when it reaches the point for the
-N-th time (1 where `@N` is left out). The first part of a point's name is its component. Only the controller's
+N-th time (1 where `@N` is left out). With `stall` for `kill` it waits a while there, at that time and all that follow,
+so that others can be quicker. The first part of a point's name is its component. Only the controller's
 environment and an agent's own settings can arm a point; a flow reaches neither.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 # In the order of a run. `before` and `after` mean the step that the name tells.
 CONTROLLER = (
@@ -67,8 +69,11 @@ POINTS = frozenset(CONTROLLER + AGENT)
 _AGENTS = "agent."
 _INIT = 1
 
-# How often a point is still to be reached.
-_armed: dict[str, int] = {}
+STALL_S = 3.0
+_KILL, _STALL = "kill", "stall"
+
+# By point: the action, and how often the point is still to be reached.
+_armed: dict[str, tuple[str, int]] = {}
 _for_agents: list[str] = []
 
 
@@ -83,10 +88,12 @@ def arm(plan: str, component: str) -> None:
         point, _, what = fault.partition(":")
         action, _, times = what.partition("@")
         times = times or "1"
-        if point not in POINTS or action != "kill" or not times.isdecimal() or int(times) == 0:
-            raise ValueError(f"{fault!r} is no fault: write POINT:kill@N, with a point that the module faults names")
+        if point not in POINTS or action not in (_KILL, _STALL) or not times.isdecimal() or int(times) == 0:
+            raise ValueError(
+                f"{fault!r} is no fault: write POINT:kill@N or POINT:stall@N, with a point that the module faults names"
+            )
         if point.startswith(f"{component}."):
-            _armed[point] = int(times)
+            _armed[point] = action, int(times)
         elif point.startswith(_AGENTS):
             _for_agents.append(fault)
 
@@ -100,8 +107,11 @@ def reach(point: str) -> None:
     """Say that this point of the program is reached; costs a look at an empty dict where none is armed."""
     if not _armed or point not in _armed:
         return
-    _armed[point] -= 1
-    if _armed[point] == 0:
+    action, times = _armed[point]
+    _armed[point] = action, times - 1
+    if action == _STALL and times <= 1:
+        time.sleep(STALL_S)
+    elif action == _KILL and times == 1:
         if os.getpid() == _INIT:
             # The kernel spares a namespace's first process its own signals; this too leaves no time for anything.
             os._exit(128 + signal.SIGKILL)

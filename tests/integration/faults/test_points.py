@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
+from flowsnap.v1 import control_pb2 as pb
 from leftovers import assert_nothing_left, assert_savepoints_are_good, volumes
 from platform_under_test import ENDED, SUCCESS, Platform
 from shop import Shop, open_shop
@@ -131,6 +133,42 @@ def _run_to_success(platform: Platform, shop: Shop, plan: str) -> str:
             _until_dead(platform)
     assert platform.wait_ended(execution).status == SUCCESS, f"{platform.get(execution)}\n{platform.log(execution)}"
     return execution
+
+
+def test_tree_goes_on_when_it_is_resumed_while_a_dump_is_under_way(killed: Platform) -> None:
+    killed.start("agent.dump.before:stall")
+    execution = killed.run("""
+        import time
+
+        def handler(system, this):
+            this.log('first')
+            time.sleep(0.5)
+            this.create_dump('here')
+    """)
+    killed.wait_savepoint(execution, "log")
+    # Its dump waits, and create_dump comes; the dump of that waits in its turn, and the thaw comes.
+    killed.pause(execution)
+    killed.resume(execution)
+    assert killed.wait_ended(execution).status == SUCCESS
+
+
+def test_tree_goes_on_when_its_controller_dies_before_the_savepoint_that_was_to_freeze_it(killed: Platform) -> None:
+    killed.start("agent.dump.before:stall@2")
+    execution = killed.run("""
+        import time
+
+        def handler(system, this):
+            this.log('first')
+            time.sleep(1)
+            this.get('id')
+    """)
+    killed.wait_savepoint(execution, "log")
+    with contextlib.suppress(grpc.RpcError):
+        killed.executions.PauseExecution(pb.PauseExecutionRequest(execution=execution), timeout=0.3)
+    killed.kill_controller()
+    # It finds a tree that runs, and whose agent has yet to do what the dead one asked.
+    killed.start()
+    assert killed.wait_ended(execution).status == SUCCESS
 
 
 def test_flow_sees_nothing_of_a_plan(killed: Platform) -> None:

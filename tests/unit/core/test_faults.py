@@ -56,7 +56,13 @@ def test_each_agent_gets_one_fault_when_a_plan_has_several() -> None:
 
 @pytest.mark.parametrize(
     "plan",
-    ["nowhere:kill", "agent.dump.after", "agent.dump.after:kill@x", "agent.dump.after:kill@0", "agent.dump.after:stop"],
+    [
+        "nowhere:kill",
+        "agent.dump.after",
+        "agent.dump.after:kill@x",
+        "agent.dump.after:kill@0",
+        "agent.dump.after:stop@2",
+    ],
 )
 def test_plan_is_refused_when_it_is_none(plan: str) -> None:
     with pytest.raises(ValueError, match="is no fault"):
