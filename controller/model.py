@@ -297,6 +297,16 @@ class ExecutionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreShare:
+    """What an execution's savepoints added to the store when they were taken."""
+
+    execution_id: str
+    name: str
+    savepoints: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SavepointRow:
     """A savepoint as lists show it: without the output value of then."""
 

@@ -40,6 +40,7 @@ from controller.model import (
     Schedule,
     SettingInfo,
     Status,
+    StoreShare,
     Webhook,
     Written,
 )
@@ -326,6 +327,9 @@ class Database(Protocol):
     def execution_counts(self, query: ExecutionQuery) -> Mapping[Status, int]:
         """How many the query finds of each status, whatever statuses it asks for."""
 
+    def store_shares(self, limit: int) -> Sequence[StoreShare]:
+        """The largest first."""
+
     def flow_names(self, limit: int) -> Sequence[str]:
         """Of all executions, by name."""
 
@@ -361,6 +365,9 @@ class Database(Protocol):
 
     def take_web_token(self, token_hash: str, kind: str, now: datetime | None) -> bool:
         """Delete it; False: there was none, or it had expired at now."""
+
+    def web_tokens(self, kind: str, now: datetime) -> Sequence[tuple[str, datetime]]:
+        """Hashes, with when each expires; the newest first."""
 
     def delete_web_tokens(self) -> int:
         """All of them; answers how many there were."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controller.errors import PermissionDenied
@@ -13,6 +15,16 @@ from controller.tokens import token_hash
 LINK_LIFE = timedelta(minutes=15)
 SESSION_LIFE = timedelta(days=7)
 _TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that is signed in. id: the hash of its token; own: it is the one that asks."""
+
+    id: str
+    began_at: datetime
+    expires_at: datetime
+    own: bool
 
 
 class Sessions:
@@ -42,6 +54,16 @@ class Sessions:
     async def end(self, session_token: str) -> None:
         """Sign that browser out."""
         await self._services.db(Database.take_web_token, token_hash(session_token), "session", None)
+
+    async def list(self, own_token: str) -> Sequence[Session]:
+        """The newest first."""
+        own, now = token_hash(own_token), self._services.clock.now()
+        found = await self._services.db(Database.web_tokens, "session", now)
+        return [Session(one, expires_at - SESSION_LIFE, expires_at, one == own) for one, expires_at in found]
+
+    async def end_one(self, session_id: str) -> None:
+        """Sign that browser out; session_id: of list."""
+        await self._services.db(Database.take_web_token, session_id, "session", None)
 
     async def end_all(self) -> int:
         """Sign all browsers out, and take back the links that nobody used; answers how many there were of both."""

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import control_pb2_grpc
 from grpc import aio
 
-from controller.ports import Database
 from controller.retention import Retentions
 from controller.services import Services
+from controller.system import system_info
 from controller.trial import Trial
 
 Context = aio.ServicerContext[Any, Any]
@@ -34,17 +32,16 @@ class SystemService(control_pb2_grpc.SystemServiceServicer):
         self._shut_down = shut_down
 
     async def GetSystemInfo(self, request: pb.GetSystemInfoRequest, context: Context) -> pb.GetSystemInfoResponse:
-        services = self._services
-        executions, running, savepoints = await services.db(Database.counts)
+        info = await system_info(self._services)
         return pb.GetSystemInfoResponse(
-            version=version("flowsnap"),
-            data_dir=str(services.config.data_dir),
-            pid=os.getpid(),
-            container_image=services.config.container_image,
-            store_bytes=await services.in_store(services.store.size_bytes),
-            executions=executions,
-            running=running,
-            savepoints=savepoints,
+            version=info.version,
+            data_dir=str(info.data_dir),
+            pid=info.pid,
+            container_image=info.container_image,
+            store_bytes=info.store_bytes,
+            executions=info.executions,
+            running=info.running,
+            savepoints=info.savepoints,
         )
 
     async def CollectGarbage(self, request: pb.CollectGarbageRequest, context: Context) -> pb.CollectGarbageResponse:

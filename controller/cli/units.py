@@ -6,6 +6,9 @@ import re
 from datetime import UTC, datetime
 
 from controller.cli.errors import usage_error
+from controller.quantities import size
+
+__all__ = ["ago", "iso", "milliseconds", "parse_duration", "parse_size", "size"]
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhd]?)", re.ASCII)
@@ -14,8 +17,6 @@ _EXPONENTS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _INT64_MAX = 2**63 - 1
 
 KIB = 1024
-# From here on a digit after the point says nothing.
-_THREE_DIGITS = 100
 
 
 def parse_size(text: str) -> int:
@@ -34,16 +35,6 @@ def parse_duration(text: str) -> int:
     if not 0 < duration_s <= _INT64_MAX:
         raise usage_error(f"{text!r} is not a duration: write a number with s, m, h or d, such as 90s")
     return duration_s
-
-
-def size(size_bytes: int) -> str:
-    """Three digits or so: "812 B", "3.1 MiB"."""
-    value = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < KIB:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= _THREE_DIGITS else f"{value:.1f} {unit}"
-        value /= KIB
-    return f"{value:.1f} TiB"
 
 
 def milliseconds(duration_us: int) -> str:

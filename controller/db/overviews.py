@@ -20,6 +20,7 @@ from controller.model import (
     SavepointRow,
     SavepointRun,
     Status,
+    StoreShare,
 )
 
 _MESSAGE_CHARACTERS = 300
@@ -52,6 +53,19 @@ class OverviewRecords(Transactions):
         counted = select(executions.c.status, func.count()).where(*_conditions(query)).group_by(executions.c.status)
         with self._reading() as connection:
             return {row[0]: row[1] for row in connection.execute(counted)}
+
+    def store_shares(self, limit: int) -> Sequence[StoreShare]:
+        """The largest first."""
+        size = func.sum(savepoints.c.stored_bytes)
+        query = (
+            select(executions.c.id, executions.c.name, func.count(), size)
+            .join(savepoints, savepoints.c.execution_id == executions.c.id)
+            .group_by(executions.c.id, executions.c.name)
+            .order_by(size.desc(), executions.c.id)
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return [StoreShare(id_, name, count, int(total)) for id_, name, count, total in connection.execute(query)]
 
     def flow_names(self, limit: int) -> Sequence[str]:
         """Of all executions, by name."""

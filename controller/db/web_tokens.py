@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, insert, select
@@ -33,6 +34,16 @@ class WebTokenRecords(Transactions):
             query = query.where(web_tokens.c.expires_at > now)
         with self._writing() as connection:
             return connection.execute(query).rowcount == 1
+
+    def web_tokens(self, kind: str, now: datetime) -> Sequence[tuple[str, datetime]]:
+        """Hashes, with when each expires; the newest first."""
+        query = (
+            select(web_tokens.c.hash, web_tokens.c.expires_at)
+            .where(web_tokens.c.kind == kind, web_tokens.c.expires_at > now)
+            .order_by(web_tokens.c.expires_at.desc())
+        )
+        with self._reading() as connection:
+            return [(token_hash, expires_at) for token_hash, expires_at in connection.execute(query)]
 
     def delete_web_tokens(self) -> int:
         """All of them; answers how many there were."""

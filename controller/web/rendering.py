@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from controller import errors
+from controller.quantities import size
 from controller.web import words
 from controller.web.forms import is_partial
 from controller.web.guard import cookie_name
@@ -33,6 +34,7 @@ NAVIGATION = (
     ("/settings", "Settings", "settings"),
     ("/files", "Files", "files"),
     ("/locks", "Locks", "locks"),
+    ("/system", "System", "system"),
 )
 
 STATUSES = {
@@ -68,7 +70,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {
-        "size": words.size,
+        "size": size,
         "ms": words.milliseconds,
         "iso": words.iso,
         "utc": words.utc,

@@ -27,6 +27,7 @@ from controller.web.pages.messages import MessagesPage
 from controller.web.pages.new import NewPage
 from controller.web.pages.schedules import SchedulesPage
 from controller.web.pages.settings import SettingsPage
+from controller.web.pages.system import SystemPage
 from controller.web.pages.webhooks import WebhooksPage
 from controller.web.parts import Parts, PlatformParts
 from controller.web.rendering import STATIC, StaticPages, page, refused
@@ -53,6 +54,7 @@ def site(parts: Parts, platform: PlatformParts, config: Config) -> ASGIApp:
         *SettingsPage(platform).routes(),
         *FilesPage(platform).routes(),
         *LocksPage(parts, platform).routes(),
+        *SystemPage(parts, platform).routes(),
         *Events(parts).routes(),
         *webhook_routes(platform.webhooks),
     ]

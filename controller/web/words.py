@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from controller.model import Json, SavepointKind, Status
 
-_STEP = 1024
 _SHOWN_JSON_BYTES = 64 * 1024
 
 KIND_WORDS = {
@@ -29,16 +28,6 @@ STATUS_WORDS = {
     Status.WAITING_MESSAGE: "Waits for message",
     Status.WAITING_LOCK: "Waits for lock",
 }
-
-
-def size(count: int) -> str:
-    """Bytes for people: 1.5 MiB."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < _STEP:
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"  # noqa: PLR2004
-        value /= _STEP
-    return f"{value:.1f} TiB"
 
 
 def milliseconds(microseconds: int) -> str:

@@ -8,17 +8,16 @@ from typing import Annotated
 
 import typer
 
-from controller.cli import checks, options, printer, units
-from controller.cli.checks import Check, Level
+from controller import host_checks
+from controller.cli import options, printer, units
 from controller.cli.errors import CliError
 from controller.cli.exit_codes import ExitCode
 from controller.cli.options import OutputOption
 from controller.cli.printer import Output
 from controller.config import DEFAULT_IMAGE, Config
+from controller.host_checks import Check, Level
 
 app = options.new_app()
-
-DOCKER_TIMEOUT_S = 10
 
 
 @app.command()
@@ -33,12 +32,8 @@ def doctor(
     """
     config = options.config(ctx)
     report = _Report(output)
-    report.run("kernel", checks.kernel)
-    report.run("cgroup", checks.cgroup)
-    report.run("user namespaces", checks.user_namespaces)
-    report.run("capabilities", checks.capabilities)
-    report.run("data directory", lambda: checks.data_dir_writable(config.data_dir.absolute()))
-    report.run("disk space", lambda: checks.disk_space(config.data_dir.absolute()))
+    for name, check in host_checks.host_checks(config.data_dir.absolute()):
+        report.run(name, check)
     default_image = DEFAULT_IMAGE
 
     def controller() -> Check:
@@ -47,7 +42,8 @@ def doctor(
         return check
 
     running = report.run("controller", controller).level is Level.ok
-    _check_docker(report, image or default_image)
+    for found in host_checks.docker_checks(image or default_image):
+        report.add(found)
     report.run("trial", lambda: _trial(config, image) if running else _no_trial())
     report.finish()
     if report.failed:
@@ -70,6 +66,10 @@ class _Report:
 
         with waiting(f"Checking {name}"):
             check = find_out()
+        self.add(check)
+        return check
+
+    def add(self, check: Check) -> None:
         self._checks.append(check)
         if self._output is Output.table:
             printer.result(
@@ -77,7 +77,6 @@ class _Report:
             )
             if check.remedy:
                 printer.result(f"      -> {check.remedy}")
-        return check
 
     def finish(self) -> None:
         if self._output is Output.json:
@@ -87,27 +86,6 @@ class _Report:
 def _indented(detail: str) -> str:
     """Several lines (a log's tail) below the first, each unable to steer the terminal."""
     return "\n      ".join(printer.cell(line) for line in detail.strip().splitlines())
-
-
-def _check_docker(report: _Report, image: str) -> None:
-    import docker
-    from docker.errors import DockerException
-
-    try:
-        client = docker.from_env(timeout=DOCKER_TIMEOUT_S)
-    except DockerException as error:
-        # A DOCKER_HOST that makes no sense; asking the engine its version comes later.
-        reason = str(error)
-        report.run(
-            "Docker engine",
-            lambda: Check("Docker engine", Level.fail, reason, "correct DOCKER_HOST, or unset it for the local engine"),
-        )
-        return
-    try:
-        if report.run("Docker engine", lambda: checks.docker_engine(client)).level is Level.ok:
-            report.run("execution image", lambda: checks.execution_image(client, image))
-    finally:
-        client.close()
 
 
 def _controller(config: Config) -> tuple[Check, str]:

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from flowsnap.v1 import control_pb2
 
-from controller.cli import checks
-from controller.cli.checks import Level
+from controller import host_checks as checks
+from controller.host_checks import Level
 
 ALL_CAPABILITIES = "000001ffffffffff"
 

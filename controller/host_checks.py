@@ -6,11 +6,12 @@ import enum
 import os
 import platform
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.cli import units
+from controller.quantities import size
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -50,6 +51,8 @@ NEEDED_CAPABILITIES = {
     "NET_ADMIN": (12, "open TCP connections"),
     "SYS_TIME": (25, "a monotonic clock that does not go backwards"),
 }
+
+_DOCKER_TIMEOUT_S = 10
 
 LOW_SPACE_BYTES = 2 * 1024**3
 NO_SPACE_BYTES = 200 * 1024**2
@@ -166,7 +169,7 @@ def execution_image(client: DockerClient, image: str) -> Check:
         return Check(name, Level.fail, f"{image} is not there", "build it with `scripts/image`")
     except (DockerException, RequestException) as error:
         return Check(name, Level.fail, f"can't be looked up: {error}", "see the check of the Docker engine")
-    return Check(name, Level.ok, f"{image}, {units.size(found.attrs.get('Size', 0))}")
+    return Check(name, Level.ok, f"{image}, {size(found.attrs.get('Size', 0))}")
 
 
 def data_dir_writable(data_dir: Path) -> Check:
@@ -186,7 +189,7 @@ def disk_space(data_dir: Path, free_bytes: int | None = None) -> Check:
     """Whether there is room for savepoints; free_bytes is measured when it isn't given."""
     if free_bytes is None:
         free_bytes = shutil.disk_usage(_nearest_existing(data_dir)).free
-    detail = f"{units.size(free_bytes)} free for {data_dir}"
+    detail = f"{size(free_bytes)} free for {data_dir}"
     if free_bytes >= LOW_SPACE_BYTES:
         return Check("disk space", Level.ok, detail)
     return Check(
@@ -195,6 +198,38 @@ def disk_space(data_dir: Path, free_bytes: int | None = None) -> Check:
         detail,
         "free some: `snapctl rm` old executions, then `snapctl gc`; or choose another --data-dir",
     )
+
+
+def docker_checks(image: str) -> Iterator[Check]:
+    """The engine, and where it answers, the image."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=_DOCKER_TIMEOUT_S)
+    except DockerException as error:
+        # A DOCKER_HOST that makes no sense; asking the engine its version comes later.
+        yield Check("Docker engine", Level.fail, str(error), "correct DOCKER_HOST, or unset it for the local engine")
+        return
+    try:
+        engine = docker_engine(client)
+        yield engine
+        if engine.level is Level.ok:
+            yield execution_image(client, image)
+    finally:
+        client.close()
+
+
+def host_checks(data_dir: Path) -> Sequence[tuple[str, Callable[[], Check]]]:
+    """What there is to check without Docker, with the name of each."""
+    return [
+        ("kernel", kernel),
+        ("cgroup", cgroup),
+        ("user namespaces", user_namespaces),
+        ("capabilities", capabilities),
+        ("data directory", lambda: data_dir_writable(data_dir)),
+        ("disk space", lambda: disk_space(data_dir)),
+    ]
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -1,0 +1,17 @@
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+_KIB = 1024
+# From here on a digit after the point says nothing.
+_THREE_DIGITS = 100
+
+
+def size(size_bytes: int) -> str:
+    """Three digits or so: "812 B", "3.1 MiB"."""
+    value = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < _KIB:
+            return f"{value:.0f} {unit}" if unit == "B" or value >= _THREE_DIGITS else f"{value:.1f} {unit}"
+        value /= _KIB
+    return f"{value:.1f} TiB"
