@@ -50,7 +50,7 @@ bench: ## the figures of docs/performance.md, beside raw CRIU
 
 soak: ## faults at 200 random schedules, a controller that dies all the time, a thousand sleepers (half an hour)
 	FLOWSNAP_SCHEDULES=$${FLOWSNAP_SCHEDULES:-200} $(python) -m pytest --timeout 0 -s \
-	    tests/soak tests/integration/faults/test_schedules.py
+	    tests/soak tests/integration/faults/test_random_faults.py
 
 demo: ## a flow that fails and is taken back, narrated
 	scripts/demo
