@@ -21,6 +21,8 @@ class AgentConfig:
     scratch_limit_bytes: int
     # "host": a call waits until its savepoint would survive a power cut.
     durability: str
+    # How often it looks at what the container uses; None: never.
+    usage_every_s: float | None
     # What it is to die of, in tests; see the module faults.
     faults: str
 
@@ -35,6 +37,7 @@ class AgentConfig:
             branch=int(value.get("branch", 1)),
             on_store_full=value.get("on_store_full", "wait"),
             durability=value.get("durability", "host"),
+            usage_every_s=value.get("usage_every_s"),
             faults=value.get("faults", ""),
             scratch_limit_bytes=int(value.get("scratch_limit_bytes", 0)),
         )

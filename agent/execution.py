@@ -28,6 +28,7 @@ from agent.rest import holds_connections, rests
 from agent.savepoint import Conversation, Dumped, Kit, OpenCall
 from agent.session import Session
 from agent.tree import Tree
+from agent.usage import Cgroup, UsageReports
 
 _T = TypeVar("_T")
 
@@ -40,6 +41,8 @@ _CREATE_DUMP = "create_dump"
 _ROOM_BYTES = 2 << 30
 # How long the end of the container waits for the commit of the newest savepoint.
 _LAST_COMMIT_S = 5
+# And for the last word on what the container used.
+_LAST_USAGE_S = 0.3
 
 
 class Execution:
@@ -76,6 +79,8 @@ class Execution:
         self._said_end: dict[str, Any] | None = None
         self._started = False
         self._over = asyncio.Event()
+        cgroup = None if config.usage_every_s is None else Cgroup.find()
+        self._usage = None if cgroup is None else UsageReports(cgroup.read, self._agent_id, session.report_usage)
 
     async def run(self) -> None:
         """Until the controller says stop, or SIGTERM comes."""
@@ -86,12 +91,22 @@ class Execution:
         self._reap()  # a child that ended before the handler stood
         commands = asyncio.create_task(self._follow_commands())
         over = asyncio.create_task(self._over.wait())
+        usage = None
+        if self._usage is not None and self._config.usage_every_s is not None:
+            usage = asyncio.create_task(self._usage.run(self._config.usage_every_s))
         await asyncio.wait((commands, over), return_when=asyncio.FIRST_COMPLETED)
         self._loop.remove_signal_handler(signal.SIGCHLD)
+        # Beside what else there is to do: the end does not wait for it for long.
+        last_usage = None
+        if self._usage is not None and usage is not None:
+            usage.cancel()
+            last_usage = asyncio.create_task(self._usage.look(anyway=True))
         if self._committing is not None:
             await asyncio.wait((self._committing,), timeout=_LAST_COMMIT_S)
         if self._tree is not None:
             self._tree.kill()
+        if last_usage is not None:
+            await asyncio.wait((last_usage,), timeout=_LAST_USAGE_S)
         if commands.done():
             commands.result()
         commands.cancel()

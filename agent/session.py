@@ -6,6 +6,7 @@ An answer that is an error is raised as ControllerRefused.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -23,10 +24,13 @@ _T = TypeVar("_T")
 _MAX_MESSAGE_BYTES = 80 << 20
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+_USAGE_LIMIT_S = 2.0
 # A controller that is stopped or restarts answers with these; everything else is an answer.
 _AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 # The controller's disk is full. What it records by itself is asked for again until there is room.
 _FULL = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED})
+
+_log = logging.getLogger(__name__)
 
 
 class Session:
@@ -86,6 +90,13 @@ class Session:
 
     async def report_exit(self, request: pb.ReportExitRequest) -> None:
         await self._insist(lambda: self._stub.ReportExit(request, metadata=self._metadata), _AWAY | _FULL)
+
+    async def report_usage(self, request: pb.ReportUsageRequest) -> None:
+        """Once: what is not heard is not missed."""
+        try:
+            await self._stub.ReportUsage(request, metadata=self._metadata, timeout=_USAGE_LIMIT_S)
+        except grpc.aio.AioRpcError as error:
+            _log.debug("usage was not reported: %s", error.details())
 
     async def _insist(self, attempt: Callable[[], Awaitable[_T]], passing: frozenset[grpc.StatusCode] = _AWAY) -> _T:
         """Repeat the attempt while it fails with what passes by itself."""

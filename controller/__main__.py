@@ -121,6 +121,13 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         help="executions that wait longer give their containers back meanwhile (%(default)s)",
     )
     parser.add_argument(
+        "--usage-every",
+        type=_seconds_or_off,
+        default=default.usage_every_s,
+        metavar="SECONDS|off",
+        help="how often it is looked at what executions use (%(default)s)",
+    )
+    parser.add_argument(
         "--recovery-strikes",
         type=_positive,
         default=default.recovery_strikes,
@@ -159,6 +166,7 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         on_store_full=options.on_store_full,
         script_load_limit=options.script_load_limit,
         park_after_s=options.park_after,
+        usage_every_s=options.usage_every,
         recovery_strikes=options.recovery_strikes,
         depth_limit=options.depth_limit,
         env_name=options.env_name,

@@ -12,13 +12,14 @@ from controller.flow_calls.fields import fields_of
 from controller.flows import file_name_of
 from controller.live import Live
 from controller.losses import LossHandler, process_loss
-from controller.model import LogLine, Status
+from controller.model import LogLine, Status, UsageSample
 from controller.ports import AgentLink, Database
 from controller.services import Services
 from controller.values import packed
 
 _LOG_TEXT_LIMIT = 64 * 1024  # characters of one line; a longer one is cut, and says so
 _MESSAGE_LIMIT = 64 * 1024
+_USAGE_SAMPLES = 10  # of one report
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,11 @@ class Agents:
         kept = [line if len(line.text) <= _LOG_TEXT_LIMIT else _cut(line) for line in lines]
         await self._services.db(Database.append_log, execution_id, kept)
         self._services.changes.notify(execution_id)
+
+    async def report_usage(self, execution_id: str, samples: Sequence[UsageSample]) -> None:
+        """What its container used; of too many the newest count."""
+        await self._services.db(Database.add_usage, execution_id, samples[-_USAGE_SAMPLES:])
+        self._services.changes.notify_of_usage(execution_id)
 
     async def _start_flow(self, live: Live, link: AgentLink) -> None:
         services, execution_id = self._services, live.execution_id

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def usage_of(execution_id: str) -> str:
+    """What to watch for what an execution uses."""
+    return f"usage of {execution_id}"
+
+
 class Changes:
     """One asyncio event per watcher. A slow one misses states in between, never the last, and blocks nobody."""
 
@@ -18,6 +23,11 @@ class Changes:
 
     def notify(self, execution_id: str) -> None:
         for event in (*self._watchers.get(execution_id, ()), *self._of_all):
+            event.set()
+
+    def notify_of_usage(self, execution_id: str) -> None:
+        """Of nothing else: whoever watches the execution's record, or all of them, need not look again."""
+        for event in self._watchers.get(usage_of(execution_id), ()):
             event.set()
 
     def close(self) -> None:

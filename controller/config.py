@@ -37,6 +37,8 @@ class Config:
     durability: Literal["host", "process"] = "process"
     # An execution that has waited so long gives its container back until its wait is over; None: it never does.
     park_after_s: float | None = 10.0
+    # How often agents look at what their containers use; None: never.
+    usage_every_s: float | None = 10.0
     # A process that is lost so often in a row, without a further savepoint, ends its execution.
     recovery_strikes: int = 3
     # How long a recovery waits after the first such loss, the second... The last stands for all that follow.

@@ -149,6 +149,7 @@ class Containers:
             "branch": branch,
             "on_store_full": self._services.config.on_store_full,
             "durability": self._services.config.durability,
+            "usage_every_s": self._services.config.usage_every_s,
             "faults": faults.hand_on(),
         }
         try:

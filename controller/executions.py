@@ -36,6 +36,7 @@ from controller.ports import Database
 from controller.savepoints import Savepoints
 from controller.services import Services
 from controller.tokens import token_hash
+from controller.usage import Usage
 from controller.values import MAX_NAME_CHARACTERS, checked_flow_name, checked_json, checked_name
 
 DEFAULT_PAGE = 100
@@ -181,6 +182,10 @@ class Executions:
     async def children(self, execution_id: str) -> Sequence[Execution]:
         """Oldest first."""
         return await self._services.db(Database.children, execution_id)
+
+    async def usage(self, execution_id: str) -> Usage:
+        """What it used so far."""
+        return Usage(await self._services.read(Database.usage, execution_id))
 
     async def list(
         self,

@@ -426,6 +426,20 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageSample:
+    """What an execution used: processor time until then, and memory and processes at that instant.
+
+    One that was thinned stands for several, with the most memory and processes of these.
+    """
+
+    time: datetime
+    cpu_us: int
+    memory_bytes: int
+    pids: int
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """A named connector configuration; value is a JSON object.
 

@@ -41,6 +41,7 @@ from controller.model import (
     SettingInfo,
     Status,
     StoreShare,
+    UsageSample,
     Webhook,
     Written,
 )
@@ -224,6 +225,15 @@ class Database(Protocol):
     def append_log(self, execution_id: str, lines: Sequence[LogLine]) -> None: ...
 
     def read_log(self, execution_id: str, after_number: int, limit: int) -> Sequence[LogLine]: ...
+
+    def add_usage(self, execution_id: str, samples: Sequence[UsageSample]) -> None:
+        """Record what a container used; its processor time is added to that of those before it.
+
+        Bounded: when there are too many, the older ones are thinned. Nothing when the execution is gone.
+        """
+
+    def usage(self, execution_id: str) -> Sequence[UsageSample]:
+        """Oldest first, with the processor time of all its containers."""
 
     def save_connection(self, connection: Connection) -> None: ...
 

@@ -13,7 +13,7 @@ from grpc import aio
 
 from controller.agents import Agents, Attachment, Exit
 from controller.api.agent_link import AgentLinks, commands
-from controller.api.pack import kind_from_proto, log_line_from_proto
+from controller.api.pack import kind_from_proto, log_line_from_proto, usage_sample_from_proto
 from controller.calls import CallRequest, Calls
 from controller.errors import PermissionDenied
 from controller.model import Outcome
@@ -101,6 +101,13 @@ class AgentService(agent_pb2_grpc.AgentServiceServicer):
         how = Exit(request.branch, request.returned, request.exit_status, request.error)
         await self._agents.exited(self._execution_id(context), how)
         return agent_pb2.ReportExitResponse()
+
+    async def ReportUsage(
+        self, request: agent_pb2.ReportUsageRequest, context: Context
+    ) -> agent_pb2.ReportUsageResponse:
+        samples = [usage_sample_from_proto(sample, request.agent_id) for sample in request.samples]
+        await self._agents.report_usage(self._execution_id(context), samples)
+        return agent_pb2.ReportUsageResponse()
 
     def _execution_id(self, context: Context) -> str:
         """Raises PermissionDenied."""

@@ -82,6 +82,16 @@ class ExecutionService(control_pb2_grpc.ExecutionServiceServicer):
         async for lines in self._watching.log(execution.id, request.after_number, follow=request.follow):
             yield pb.ReadLogResponse(lines=map(pack.log_line, lines))
 
+    async def GetUsage(self, request: pb.GetUsageRequest, context: Context) -> pb.GetUsageResponse:
+        execution = await self._executions.find(request.execution)
+        usage = await self._executions.usage(execution.id)
+        return pb.GetUsageResponse(
+            samples=map(pack.usage_sample, usage.samples),
+            cpu_us=usage.cpu_us,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            peak_pids=usage.peak_pids,
+        )
+
     async def PauseExecution(self, request: pb.PauseExecutionRequest, context: Context) -> pb.PauseExecutionResponse:
         execution = await self._executions.find(request.execution)
         return pb.PauseExecutionResponse(execution=pack.execution(await self._pauses.pause(execution.id)))

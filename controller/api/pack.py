@@ -134,6 +134,22 @@ def log_line_from_proto(line: types_pb2.LogLine) -> model.LogLine:
     return model.LogLine(time, line.stream, line.text)
 
 
+def usage_sample(value: model.UsageSample) -> types_pb2.UsageSample:
+    return types_pb2.UsageSample(
+        time=timestamp(value.time),
+        cpu_us=value.cpu_us,
+        memory_bytes=value.memory_bytes,
+        pids=value.pids,
+        container=value.container,
+    )
+
+
+def usage_sample_from_proto(sample: types_pb2.UsageSample, container: str) -> model.UsageSample:
+    return model.UsageSample(
+        sample.time.ToDatetime(UTC), max(sample.cpu_us, 0), max(sample.memory_bytes, 0), max(sample.pids, 0), container
+    )
+
+
 def selector_from_proto(selector: control_pb2.SavepointSelector) -> Selector:
     """Raises InvalidArgument."""
     if selector.WhichOneof("selector") == "name":

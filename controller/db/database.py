@@ -16,6 +16,7 @@ from controller.db.retention import RetentionRecords
 from controller.db.savepoints import SavepointRecords
 from controller.db.settings import SettingRecords
 from controller.db.triggers import TriggerRecords
+from controller.db.usage import UsageRecords
 from controller.db.web_tokens import WebTokenRecords
 
 
@@ -27,6 +28,7 @@ class SqlDatabase(
     CallRecords,
     LoadRecords,
     LogRecords,
+    UsageRecords,
     NamedRecords,
     SettingRecords,
     FileRecords,

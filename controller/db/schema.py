@@ -222,6 +222,20 @@ log_lines = Table(
     Column("text", CleanText, nullable=False),
 )
 
+# cpu_us: of all its containers until then; container_cpu_us: of that one alone, to count on from.
+usage_samples = Table(
+    "usage_samples",
+    metadata,
+    _owner(primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", Micros, nullable=False),
+    Column("cpu_us", BigInteger, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("pids", Integer, nullable=False),
+    Column("container", Text, nullable=False),
+    Column("container_cpu_us", BigInteger, nullable=False),
+)
+
 connections = Table(
     "connections",
     metadata,

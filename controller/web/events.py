@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from controller.changes import usage_of
 from controller.messages import ANY_MESSAGE
 from controller.web.parts import Parts
 
@@ -32,6 +33,7 @@ class Events:
         Messages tell all pages, which show how many are open.
         """
         watched = request.query_params.getlist("execution")
+        watched += map(usage_of, list(watched))
         if watched or request.query_params.get("of") == ANY_MESSAGE:
             watched.append(ANY_MESSAGE)
         stream = self._stream(watched, request.state.session)

@@ -107,6 +107,10 @@ class FakeAgent:
         line = types_pb2.LogLine(stream="stdout", text=text)
         await self.stub.AppendLog(pb.AppendLogRequest(lines=[line]), metadata=self.metadata)
 
+    async def report_usage(self, *samples: types_pb2.UsageSample) -> None:
+        request = pb.ReportUsageRequest(agent_id=self.agent_id, samples=samples)
+        await self.stub.ReportUsage(request, metadata=self.metadata)
+
     async def _carry_out(self, call: dict[str, Any], redo_of: str = "") -> Any:
         request = pb.CallRequest(
             branch=self.branch,

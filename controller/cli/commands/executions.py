@@ -16,7 +16,7 @@ from controller.cli.printer import Column, Output, say
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from flowsnap.v1 import types_pb2
+    from flowsnap.v1 import control_pb2, types_pb2
 
 app = options.new_app()
 
@@ -96,6 +96,9 @@ def show(
 
     with connect(options.config(ctx)) as client:
         response = client.call(client.executions.GetExecution, control_pb2.GetExecutionRequest(execution=execution))
+        usage = client.call(
+            client.executions.GetUsage, control_pb2.GetUsageRequest(execution=response.execution.id or execution)
+        )
     if script and output is Output.table:
         printer.texts(response.script, records.flow_files(response.files))
         return
@@ -104,8 +107,9 @@ def show(
         "script": response.script,
         "files": records.flow_files(response.files),
         "children": [records.record(child) for child in response.children],
+        "usage": records.record(usage),
     }
-    printer.emit(output, document, lambda: _fields(response.execution, response.children))
+    printer.emit(output, document, lambda: _fields(response.execution, response.children, usage))
 
 
 @app.command()
@@ -304,7 +308,9 @@ def _table(executions: Sequence[types_pb2.Execution], depths: Mapping[str, int])
     printer.table(columns, rows)
 
 
-def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Execution]) -> None:
+def _fields(
+    execution: types_pb2.Execution, children: Sequence[types_pb2.Execution], usage: control_pb2.GetUsageResponse
+) -> None:
     pairs = [
         ("Id", execution.id),
         ("Name", execution.name),
@@ -326,11 +332,19 @@ def _fields(execution: types_pb2.Execution, children: Sequence[types_pb2.Executi
         ("Retries", f"{execution.retry_count} of {execution.retry.retries}" if execution.HasField("retry") else ""),
         ("Savepoints", str(execution.savepoint_count)),
         ("Last call", f"{execution.last_call} {records.place(execution.last_file, execution.last_line)}".strip()),
+        ("Used", _used(usage)),
         ("Input", _pretty(execution.input_value_json)),
         ("Output", _pretty(execution.output_value_json)),
         ("Children", "\n".join(_child(one) for one in children)),
     ]
     printer.fields(pairs)
+
+
+def _used(usage: control_pb2.GetUsageResponse) -> str:
+    if not usage.samples:
+        return ""
+    cpu_s = usage.cpu_us / 1_000_000
+    return f"{units.size(usage.peak_memory_bytes)} of memory at most, {cpu_s:.1f} s of processor time"
 
 
 def _child(one: types_pb2.Execution) -> str:

@@ -64,6 +64,11 @@ class AgentServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_agent__pb2.ReportExitRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_agent__pb2.ReportExitResponse.FromString,
                 _registered_method=True)
+        self.ReportUsage = channel.unary_unary(
+                '/flowsnap.v1.AgentService/ReportUsage',
+                request_serializer=flowsnap_dot_v1_dot_agent__pb2.ReportUsageRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_agent__pb2.ReportUsageResponse.FromString,
+                _registered_method=True)
 
 
 class AgentServiceServicer:
@@ -111,6 +116,13 @@ class AgentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportUsage(self, request, context):
+        """What the container uses, now and then. An agent does not repeat it when it fails.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -143,6 +155,11 @@ def add_AgentServiceServicer_to_server(servicer, server):
                     servicer.ReportExit,
                     request_deserializer=flowsnap_dot_v1_dot_agent__pb2.ReportExitRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_agent__pb2.ReportExitResponse.SerializeToString,
+            ),
+            'ReportUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportUsage,
+                    request_deserializer=flowsnap_dot_v1_dot_agent__pb2.ReportUsageRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_agent__pb2.ReportUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +324,33 @@ class AgentService:
             '/flowsnap.v1.AgentService/ReportExit',
             flowsnap_dot_v1_dot_agent__pb2.ReportExitRequest.SerializeToString,
             flowsnap_dot_v1_dot_agent__pb2.ReportExitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.AgentService/ReportUsage',
+            flowsnap_dot_v1_dot_agent__pb2.ReportUsageRequest.SerializeToString,
+            flowsnap_dot_v1_dot_agent__pb2.ReportUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class AgentServiceStub:
     """The outcome of a command that carried a command_id."""
     ReportExit: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ReportExitRequest, _agent_pb2.ReportExitResponse]
     """The flow's first process ended by itself."""
+    ReportUsage: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ReportUsageRequest, _agent_pb2.ReportUsageResponse]
+    """What the container uses, now and then. An agent does not repeat it when it fails."""
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
@@ -63,6 +65,8 @@ class AgentServiceAsyncStub(AgentServiceStub):
     """The outcome of a command that carried a command_id."""
     ReportExit: _aio.UnaryUnaryMultiCallable[_agent_pb2.ReportExitRequest, _agent_pb2.ReportExitResponse]  # type: ignore[assignment]
     """The flow's first process ended by itself."""
+    ReportUsage: _aio.UnaryUnaryMultiCallable[_agent_pb2.ReportUsageRequest, _agent_pb2.ReportUsageResponse]  # type: ignore[assignment]
+    """What the container uses, now and then. An agent does not repeat it when it fails."""
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -113,5 +117,13 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.ReportExitResponse, _abc.Awaitable[_agent_pb2.ReportExitResponse]]:
         """The flow's first process ended by itself."""
+
+    @_abc_1.abstractmethod
+    def ReportUsage(
+        self,
+        request: _agent_pb2.ReportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ReportUsageResponse, _abc.Awaitable[_agent_pb2.ReportUsageResponse]]:
+        """What the container uses, now and then. An agent does not repeat it when it fails."""
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

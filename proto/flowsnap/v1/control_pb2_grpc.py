@@ -59,6 +59,11 @@ class ExecutionServiceStub:
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=flowsnap_dot_v1_dot_control__pb2.ReadLogResponse.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/flowsnap.v1.ExecutionService/GetUsage',
+                request_serializer=flowsnap_dot_v1_dot_control__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=flowsnap_dot_v1_dot_control__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
         self.PauseExecution = channel.unary_unary(
                 '/flowsnap.v1.ExecutionService/PauseExecution',
                 request_serializer=flowsnap_dot_v1_dot_control__pb2.PauseExecutionRequest.SerializeToString,
@@ -119,6 +124,13 @@ class ExecutionServiceServicer:
 
     def ReadLog(self, request, context):
         """The log from a line number on; with follow, goes on until the execution has ended and its log is complete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """What it used over time: processor, memory, processes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,6 +197,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=flowsnap_dot_v1_dot_control__pb2.ReadLogRequest.FromString,
                     response_serializer=flowsnap_dot_v1_dot_control__pb2.ReadLogResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=flowsnap_dot_v1_dot_control__pb2.GetUsageRequest.FromString,
+                    response_serializer=flowsnap_dot_v1_dot_control__pb2.GetUsageResponse.SerializeToString,
             ),
             'PauseExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseExecution,
@@ -347,6 +364,33 @@ class ExecutionService:
             '/flowsnap.v1.ExecutionService/ReadLog',
             flowsnap_dot_v1_dot_control__pb2.ReadLogRequest.SerializeToString,
             flowsnap_dot_v1_dot_control__pb2.ReadLogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flowsnap.v1.ExecutionService/GetUsage',
+            flowsnap_dot_v1_dot_control__pb2.GetUsageRequest.SerializeToString,
+            flowsnap_dot_v1_dot_control__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

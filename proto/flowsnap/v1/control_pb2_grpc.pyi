@@ -41,6 +41,8 @@ class ExecutionServiceStub:
     """Sends the execution now and after each change; ends when it has ended, unless keep_open."""
     ReadLog: _grpc.UnaryStreamMultiCallable[_control_pb2.ReadLogRequest, _control_pb2.ReadLogResponse]
     """The log from a line number on; with follow, goes on until the execution has ended and its log is complete."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetUsageRequest, _control_pb2.GetUsageResponse]
+    """What it used over time: processor, memory, processes."""
     PauseExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.PauseExecutionRequest, _control_pb2.PauseExecutionResponse]
     """Takes a savepoint and freezes the process tree."""
     ResumeExecution: _grpc.UnaryUnaryMultiCallable[_control_pb2.ResumeExecutionRequest, _control_pb2.ResumeExecutionResponse]
@@ -64,6 +66,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Sends the execution now and after each change; ends when it has ended, unless keep_open."""
     ReadLog: _aio.UnaryStreamMultiCallable[_control_pb2.ReadLogRequest, _control_pb2.ReadLogResponse]  # type: ignore[assignment]
     """The log from a line number on; with follow, goes on until the execution has ended and its log is complete."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_control_pb2.GetUsageRequest, _control_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """What it used over time: processor, memory, processes."""
     PauseExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.PauseExecutionRequest, _control_pb2.PauseExecutionResponse]  # type: ignore[assignment]
     """Takes a savepoint and freezes the process tree."""
     ResumeExecution: _aio.UnaryUnaryMultiCallable[_control_pb2.ResumeExecutionRequest, _control_pb2.ResumeExecutionResponse]  # type: ignore[assignment]
@@ -114,6 +118,14 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.ReadLogResponse], _abc.AsyncIterator[_control_pb2.ReadLogResponse]]:
         """The log from a line number on; with follow, goes on until the execution has ended and its log is complete."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _control_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.GetUsageResponse, _abc.Awaitable[_control_pb2.GetUsageResponse]]:
+        """What it used over time: processor, memory, processes."""
 
     @_abc_1.abstractmethod
     def PauseExecution(

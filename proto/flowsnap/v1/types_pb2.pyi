@@ -471,6 +471,44 @@ class LogLine(_message.Message):
 Global___LogLine: _TypeAlias = LogLine  # noqa: Y015
 
 @_typing.final
+class UsageSample(_message.Message):
+    """What the container of an execution used, as its cgroup tells: the flow, its agent and CRIU together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    CPU_US_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    PIDS_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    cpu_us: _builtins.int
+    """Processor time until then: of the container where an agent says it, of the execution in answers to clients."""
+    memory_bytes: _builtins.int
+    """Without the file cache that the kernel can drop at once."""
+    pids: _builtins.int
+    """Processes and threads."""
+    container: _builtins.str
+    """In answers to clients: the container; another one after a recovery, a wait without a container, or an end."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        cpu_us: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        pids: _builtins.int = ...,
+        container: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "cpu_us", b"cpu_us", "memory_bytes", b"memory_bytes", "pids", b"pids", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageSample: _TypeAlias = UsageSample  # noqa: Y015
+
+@_typing.final
 class Connection(_message.Message):
     """A named connector configuration that flows use by name."""
 

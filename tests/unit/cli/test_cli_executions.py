@@ -99,6 +99,26 @@ def test_control_characters_are_replaced_when_a_name_has_them(controller, snapct
     assert result.out.rstrip().endswith("last")
 
 
+def test_what_was_used_is_shown_when_there_is_anything(controller, snapctl):
+    controller.answer("GetExecution", control_pb2.GetExecutionResponse(execution=RUNNING))
+    assert "memory" not in snapctl("show", "aa").out
+    assert snapctl("show", "aa", "-o", "json").json["usage"]["samples"] == []
+    sample = types_pb2.UsageSample(cpu_us=5, memory_bytes=7, pids=2, time=RUNNING.created_at)
+    usage = control_pb2.GetUsageResponse(samples=[sample], cpu_us=2_340_000, peak_memory_bytes=3 << 20, peak_pids=2)
+    controller.answer("GetUsage", usage)
+    assert "3.0 MiB of memory at most, 2.3 s of processor time" in snapctl("show", "aa").out
+    shown = snapctl("show", "aa", "-o", "json").json["usage"]
+    assert (shown["cpu_us"], shown["peak_memory_bytes"]) == (2_340_000, 3 << 20)
+    assert shown["samples"][0] | {"container": ""} == {
+        "time": "2023-11-14T22:13:20.250000Z",
+        "cpu_us": 5,
+        "memory_bytes": 7,
+        "pids": 2,
+        "container": "",
+    }
+    assert controller.requests_of("GetUsage")[-1].execution == RUNNING.id
+
+
 def test_the_script_and_the_fields_are_shown_when_one_is_asked_for(controller, snapctl):
     controller.answer("GetExecution", control_pb2.GetExecutionResponse(execution=RUNNING, script="print(1)\n"))
     assert '"count": 3' in snapctl("show", "aa").out

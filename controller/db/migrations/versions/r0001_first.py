@@ -183,6 +183,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("execution_id", "number", name=op.f("pk_log_lines")),
     )
     op.create_table(
+        "usage_samples",
+        sa.Column("execution_id", _ID, nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("cpu_us", sa.BigInteger(), nullable=False),
+        sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("pids", sa.Integer(), nullable=False),
+        sa.Column("container", sa.Text(), nullable=False),
+        sa.Column("container_cpu_us", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["execution_id"], ["executions.id"], name=op.f("fk_usage_samples_execution_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("execution_id", "number", name=op.f("pk_usage_samples")),
+    )
+    op.create_table(
         "savepoints",
         sa.Column("id", _ID, nullable=False),
         sa.Column("execution_id", _ID, nullable=False),
