@@ -83,7 +83,7 @@ class App:
         watching = Watching(services)
         inspections = Inspections(services)
         undos = Undos(services, savepoints, loads, endings)
-        forks, sessions = Forks(services, savepoints, loads), Sessions(services)
+        forks, sessions = Forks(services, savepoints, recovery), Sessions(services)
         web = Parts(
             services, sessions, executions, savepoints, loads, undos, self._pauses, cancels, flows, forks, inspections
         )

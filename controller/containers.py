@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 import faults
 from controller.endings import Endings
-from controller.errors import FlowsnapError, Internal, NotFound, Unavailable
+from controller.errors import FlowsnapError, Internal, NotFound, ResourceExhausted, Unavailable
 from controller.live import ATTACH_LIMIT_S, Live
 from controller.losses import LossHandler, container_loss
 from controller.model import Execution, Status
@@ -76,9 +76,10 @@ class Containers:
             ) from error
 
     def begin(self, live: Live, execution: Execution) -> None:
-        """Start the script in the background; a start that fails ends the execution with the words."""
+        """Start the script in the background, as soon as the engine does; another failure ends the execution."""
         live.house(restoring=False)
-        live.starting = self._services.background(self._begin(live, execution), f"starting {execution.id}")
+        work = self._begin(live, live.container, execution)
+        live.starting = self._services.background(work, f"starting {execution.id}")
 
     def watch(self, live: Live) -> None:
         """Tell of the loss when its container ends without a word."""
@@ -121,21 +122,34 @@ class Containers:
                 _log.warning("execution %s: watching its container: %s; trying again", execution_id, error)
                 await asyncio.sleep(_ENGINE_RETRY_S)
 
-    async def _begin(self, live: Live, execution: Execution) -> None:
-        try:
-            await self.start(execution, "start", execution.branch)
-        except Exception as error:  # noqa: BLE001  whatever it was: the execution has to hear of it
-            words = str(error) if isinstance(error, FlowsnapError) else f"{type(error).__name__}: {error}"
-            await self._endings.end(live, Status.ENDED_ERROR, f"its container could not be started: {words}")
+    async def _begin(self, live: Live, container: int, execution: Execution) -> None:
+        told = False
+        while not live.ended.is_set() and live.container == container:
+            try:
+                await self.start(execution, "start", execution.branch)
+                break
+            except (Unavailable, ResourceExhausted) as error:
+                _log.warning("execution %s: its container can't be started yet: %s", execution.id, error)
+                if not told:
+                    told = True
+                    await self._services.tell(execution.id, f"--- {error}; its start is tried again until it works ---")
+                await asyncio.sleep(_ENGINE_RETRY_S)
+            except Exception as error:  # noqa: BLE001  whatever it was: the execution has to hear of it
+                words = str(error) if isinstance(error, FlowsnapError) else f"{type(error).__name__}: {error}"
+                await self._endings.end(live, Status.ENDED_ERROR, f"its container could not be started: {words}")
+                return
+        if live.ended.is_set() or live.container != container:
             return
         self.watch(live)
-        self._services.background(self._expect_agent(live), f"waiting for the agent of {live.execution_id}")
+        self._services.background(self._expect_agent(live, container), f"waiting for the agent of {live.execution_id}")
 
-    async def _expect_agent(self, live: Live) -> None:
+    async def _expect_agent(self, live: Live, container: int) -> None:
         try:
             await live.agent(ATTACH_LIMIT_S)
         except Unavailable as error:
-            await self._endings.end(live, Status.ENDED_ERROR, str(error))
+            # One that was lost meanwhile has another container, with a time of its own.
+            if live.container == container:
+                await self._endings.end(live, Status.ENDED_ERROR, str(error))
 
     def _prepare_folder(self, spec: ContainerSpec, mode: Mode, branch: int) -> None:
         """A fresh folder. The mode 0700 keeps the token from other users of the host."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,19 +10,16 @@ from typing import Any
 from controller.errors import DataLoss, FlowsnapError, Internal, InvalidArgument, ResourceExhausted
 from controller.executions import default_name
 from controller.ids import new_id, new_savepoint_id
-from controller.loads import Loads
 from controller.model import Execution, Flow, Json, KeepScope, Savepoint, Status
 from controller.ports import Database
+from controller.recovery import Recovery
 from controller.savepoints import Savepoints, Selector
-from controller.services import NOT_ENDED, Services
+from controller.services import Services
 from controller.tokens import token_hash
 from controller.values import checked_json, checked_name, packed, parsed
 from store.errors import ImageDamaged, ImageMissing, StoreError, StoreFull
 
 MAX_FORKS = 100
-_RESTORES_AT_ONCE = 4
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +35,16 @@ class ForkRequest:
 class Forks:
     """Makes executions that begin where a savepoint stands, each with a savepoint 1 of its own onto the same image."""
 
-    def __init__(self, services: Services, savepoints: Savepoints, loads: Loads) -> None:
+    def __init__(self, services: Services, savepoints: Savepoints, recovery: Recovery) -> None:
         self._services = services
         self._savepoints = savepoints
-        self._loads = loads
-        self._turn = asyncio.Semaphore(_RESTORES_AT_ONCE)
+        self._recovery = recovery
 
     async def fork(self, execution_id: str, request: ForkRequest) -> tuple[Savepoint, Sequence[Execution]]:
         """All of them, recorded; they are restored in the background. Goes on when the caller goes away.
 
-        One that can't be restored ends with ENDED_ERROR and the words. Raises NotFound, InvalidArgument, DataLoss,
-        ResourceExhausted; none is made then.
+        One whose restore fails is tried again as after a loss, and ends with ENDED_ERROR and the words at last. Raises
+        NotFound, InvalidArgument, DataLoss, ResourceExhausted; none is made then.
         """
         return await asyncio.shield(
             self._services.background(self._fork(execution_id, request), f"fork of {execution_id}")
@@ -75,7 +70,8 @@ class Forks:
             await self._add(source, flow, made)
         await self._keep_alike(original, [execution for execution, _ in made])
         for execution, _ in made:
-            services.background(self._begin(execution), f"restoring the fork {execution.id}")
+            if services.live.get(execution.id) is None:
+                self._recovery.wake(services.live.add(execution))
         services.changes.notify(execution_id)
         return source, [execution for execution, _ in made]
 
@@ -176,20 +172,6 @@ class Forks:
             if rule.scope is KeepScope.EXECUTION:
                 for fork in forks:
                     await self._services.db(Database.set_retention, replace(rule, subject=fork.id))
-
-    async def _begin(self, execution: Execution) -> None:
-        """Restore it, unless somebody else did meanwhile, or it was cancelled."""
-        services = self._services
-        async with self._turn, services.live.lock(execution.id):
-            present = await services.db(Database.execution, execution.id)
-            if present is None or present.status is not Status.NEW or services.live.get(execution.id) is not None:
-                return
-            try:
-                await self._loads.begin_fork(present)
-            except FlowsnapError as error:
-                words = f"it could not be restored from its savepoint: {error}"
-                await services.db(Database.set_status, execution.id, NOT_ENDED, Status.ENDED_ERROR, words)
-                services.changes.notify(execution.id)
 
 
 def _image_error(source: Savepoint, error: StoreError) -> FlowsnapError:

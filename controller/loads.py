@@ -190,22 +190,6 @@ class Loads:
         self._containers.watch(live)
         return restored
 
-    async def begin_fork(self, execution: Execution) -> None:
-        """Bring a fork that was just recorded to life. Holding the lock. Raises what Restores.in_new_container does."""
-        services = self._services
-        savepoint = await self._savepoints.get(execution.id, execution.head_savepoint_id or "")
-        live = services.live.add(execution)
-        await services.db(Database.set_status, execution.id, (Status.NEW,), Status.RUNNING)
-        record = await restored_record(services, execution)
-        try:
-            await self._restores.in_new_container(live, execution, savepoint, live.branch, record, recovery=False)
-        except BaseException:
-            self._endings.release(live)
-            with contextlib.suppress(Unavailable):
-                await live.cleaned_up()
-            raise
-        self._containers.watch(live)
-
     async def _begin_branch(
         self, live: Live, execution: Execution, savepoint: Savepoint, request: Request, before_id: str | None
     ) -> None:
@@ -263,7 +247,8 @@ class Loads:
         )
 
     def _restored(self, execution: Execution, savepoint: Savepoint, request: Request) -> Json:
-        return _record(execution, execution.load_count + 1, savepoint, request.by)
+        place = (savepoint.number, savepoint.id, savepoint.name)
+        return _record(execution, execution.load_count + 1, place, request.by)
 
     async def _left_behind(self, execution: Execution, savepoint: Savepoint) -> int:
         """How many savepoints on the way to the present are not on the way to this one."""
@@ -284,21 +269,30 @@ async def restored_record(services: Services, execution: Execution) -> Json:
     """What this.restored shows on the execution's present branch: a recovery changes nothing of it."""
     loads = await services.db(Database.loads, execution.id)
     load = next((load for load in reversed(loads) if load.branch_to == execution.branch), None)
-    if load is not None and (savepoint := await services.db(Database.savepoint, load.savepoint_id)) is not None:
-        return _record(execution, execution.load_count, savepoint, load.by)
-    savepoints = [] if execution.forked_from is None else await services.db(Database.savepoints, execution.id)
-    return _record(execution, 1, savepoints[0], "fork") if savepoints else NULL
+    if load is not None:
+        savepoint = await services.db(Database.savepoint, load.savepoint_id)
+        # Of one that was removed meanwhile the id is left.
+        number, name = (0, "") if savepoint is None else (savepoint.number, savepoint.name)
+        return _record(execution, execution.load_count, (number, load.savepoint_id, name), load.by)
+    origin = execution.forked_from
+    if origin is None:
+        return NULL
+    savepoints = await services.db(Database.savepoints, execution.id)
+    first = next((savepoint.id for savepoint in savepoints if savepoint.number == 1), origin.savepoint_id)
+    return _record(execution, 1, (1, first, origin.name), "fork")
 
 
-def _record(execution: Execution, times: int, savepoint: Savepoint, by: str) -> Json:
+def _record(execution: Execution, times: int, savepoint: tuple[int, str, str], by: str) -> Json:
+    """savepoint: its number, id and name."""
+    number, savepoint_id, name = savepoint
     origin = execution.forked_from
     forked = {} if origin is None else {"fork": execution.id, "forked_from": asdict(origin)}
     return packed(
         {
             "times": times,
-            "savepoint": savepoint.number,
-            "savepoint_id": savepoint.id,
-            "name": savepoint.name,
+            "savepoint": number,
+            "savepoint_id": savepoint_id,
+            "name": name,
             "why": by,
             **forked,
         }

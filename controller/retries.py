@@ -37,21 +37,24 @@ class Retries:
         services = self._services
         execution = await services.execution(live.execution_id)
         number, rule = execution.retry_count + 1, execution.retry_rule
-        if number > rule.retries or execution.status.ended or await self._savepoint(execution) is None:
-            return False
-        what = f"retry {number} of {rule.retries} in {rule.backoff_s:g} s"
-        lines = message.strip().splitlines() or ["it said nothing"]
-        at = services.clock.now() + timedelta(seconds=rule.backoff_s)
-        if not await services.db(Database.put_off, execution.id, f"{what}: {lines[-1][:_WORDS_CHARACTERS]}", at):
+        if number > rule.retries or execution.status.ended:
             return False
         live.cancel_calls()
-        await services.db(Database.abandon_calls, execution.id, live.branch)
         try:
             await self._endings.let_go(live)
         except Unavailable as error:
             _log.warning("execution %s: its container could not be removed: %s", execution.id, error)
             # The next one takes its place.
             live.unhouse()
+        # A flow that fails soon after its first call ends before the savepoint of that is committed.
+        if await self._savepoint(await services.execution(execution.id)) is None:
+            return False
+        what = f"retry {number} of {rule.retries} in {rule.backoff_s:g} s"
+        lines = message.strip().splitlines() or ["it said nothing"]
+        at = services.clock.now() + timedelta(seconds=rule.backoff_s)
+        if not await services.db(Database.put_off, execution.id, f"{what}: {lines[-1][:_WORDS_CHARACTERS]}", at):
+            return False
+        await services.db(Database.abandon_calls, execution.id, live.branch)
         await services.tell(execution.id, f"--- failed, {what}: {message} ---")
         self.expect(live)
         return True

@@ -88,6 +88,9 @@ class Tasks:
         faults.reach("controller.task.outcome.before")
         await services.db(Database.end_task, task.id, status, message, output, error_type)
         faults.reach("controller.task.outcome.after")
+        if task.parent_id is not None and await services.db(Database.execution, task.parent_id) is None:
+            # Removed by force, with those of its tasks that had ended.
+            await services.db(Database.delete_execution, task.id)
         services.changes.notify(task.id)
 
     async def _outcome(self, task: Execution) -> tuple[Status, str, Json, str]:

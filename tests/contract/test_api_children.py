@@ -99,6 +99,20 @@ async def test_a_held_child_has_no_container_until_it_is_started_also_by_the_nex
     await launcher.close()
 
 
+async def test_a_task_goes_with_a_parent_that_was_removed_by_force(tmp_path: Path) -> None:
+    connector = SlowConnector()
+    async with running_controller(tmp_path / "data", connectors={"SLOW": lambda: connector}) as controller:
+        parent, agent = await controller.run()
+        await agent.call("task", connector_type="SLOW", inputs={}, wait=False)
+        await connector.called.wait()
+        await controller.delete(parent, force=True)
+        connector.may_end.set()
+        async with asyncio.timeout(20):
+            everything = pb.ListExecutionsRequest(with_tasks=True)
+            while (await controller.executions.ListExecutions(everything)).executions:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_a_cancelled_task_stays_cancelled(tmp_path: Path) -> None:
     connector = SlowConnector()
     async with running_controller(tmp_path / "data", connectors={"SLOW": lambda: connector}) as controller:

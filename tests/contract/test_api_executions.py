@@ -16,7 +16,7 @@ from grpc import aio
 
 from controller.config import Config
 from controller.datadir import DataDir
-from controller.errors import FailedPrecondition
+from controller.errors import FailedPrecondition, Internal
 
 
 @pytest.fixture
@@ -71,12 +71,34 @@ async def test_execution_is_refused_when_its_image_is_missing(controller: Contro
 async def test_execution_ends_with_the_words_when_its_container_can_not_be_started(
     controller: ControllerUnderTest,
 ) -> None:
-    controller.launcher.refuse = "docker does not answer"
+    async def start(spec: object) -> None:
+        raise Internal("the engine refuses")
+
+    controller.launcher.start = start  # type: ignore[method-assign]
     request = pb.CreateExecutionRequest(script=SCRIPT, flow_name="flow.py")
     created = (await controller.executions.CreateExecution(request)).execution
     ended = await controller.ended(created.id)
     assert ended.status == types_pb2.EXECUTION_STATUS_ENDED_ERROR
-    assert "docker does not answer" in ended.message
+    assert "the engine refuses" in ended.message
+
+
+async def test_container_is_started_when_the_engine_answers_again(controller: ControllerUnderTest) -> None:
+    controller.launcher.refuse = "docker does not answer"
+    request = pb.CreateExecutionRequest(script=SCRIPT, flow_name="flow.py")
+    created, cancelled = [(await controller.executions.CreateExecution(request)).execution.id for _ in range(2)]
+    async with asyncio.timeout(20):
+        while not await controller.log(created):  # noqa: ASYNC110 (a client would ask, too)
+            await asyncio.sleep(0.01)
+    assert "docker does not answer" in (await controller.log(created))[0].text
+    assert await controller.status(created) == "NEW"
+    await controller.cancel(cancelled)
+    controller.launcher.refuse = ""
+    agent = await controller.launcher.agent(created)
+    await agent.started
+    await controller.until(created, "RUNNING")
+    assert len(await controller.log(created)) == 1
+    await controller.ended(cancelled)
+    assert list(controller.launcher.agents) == [created]
 
 
 async def test_execution_ends_when_the_flow_says_success(controller: ControllerUnderTest) -> None:

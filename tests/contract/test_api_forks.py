@@ -146,6 +146,38 @@ async def test_a_fork_ends_with_the_words_of_a_restore_that_fails(controller: Co
     assert await controller.status(execution_id) == "RUNNING"
 
 
+async def test_a_fork_is_restored_when_the_engine_answers_again(controller: ControllerUnderTest) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="here")
+    controller.launcher.refuse = "docker does not answer"
+    (made,) = await fork(controller, execution_id)
+    async with asyncio.timeout(20):
+        while await controller.status(made.id) == "NEW":  # noqa: ASYNC110 (a client would ask, too)
+            await asyncio.sleep(0.01)
+    controller.launcher.refuse = ""
+    forked = await controller.launcher.agent(made.id)
+    assert await forked.redone.get() == made.head_savepoint_id
+    assert forked.restored is not None
+    assert forked.restored["why"] == "fork"
+
+
+async def test_a_fork_knows_its_origin_after_its_first_savepoint_was_removed(tmp_path: Path) -> None:
+    async with running_controller(tmp_path / "data", recovery_backoff_s=(0.0,)) as controller:
+        execution_id, agent = await controller.run()
+        await agent.call("create_dump", name="here")
+        (made,) = await fork(controller, execution_id)
+        forked = await controller.launcher.agent(made.id)
+        await forked.redone.get()
+        await forked.call("create_dump", name="later")
+        first = pb.SavepointSelector(id="1")
+        await controller.savepoints.DeleteSavepoints(pb.DeleteSavepointsRequest(execution=made.id, savepoints=[first]))
+        await controller.launcher.die(made.id)
+        fresh = await controller.launcher.agent(made.id)
+        await fresh.redone.get()
+        assert fresh.restored is not None
+        assert (fresh.restored["why"], fresh.restored["savepoint"], fresh.restored["name"]) == ("fork", 1, "here")
+
+
 class StuckLauncher(FakeLauncher):
     """Once it is stuck, containers never start."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller
-from fake_agent import FakeAgent, FlowError
+from fake_agent import FakeAgent, FlowError, Halted
 from flowsnap.v1 import types_pb2
 from grpc import aio
 
@@ -181,3 +181,15 @@ async def test_retry_comes_when_the_engine_had_not_removed_the_container(control
     controller.launcher.refuse_removal = ""
     fresh = await _next(controller, execution_id, agent)
     assert fresh.restored["why"] == "retry"
+
+
+async def test_retry_finds_a_savepoint_that_was_not_committed_when_the_flow_failed(
+    controller: ControllerUnderTest,
+) -> None:
+    execution_id, agent = await controller.run(retry=_rule(1))
+    agent.dies_before_commit = True
+    with pytest.raises(Halted):
+        await agent.call("set_output", items={"n": 1})
+    await _raise(agent)
+    fresh = await _next(controller, execution_id, agent)
+    assert (fresh.restored["why"], fresh.restored["savepoint"]) == ("retry", 1)
