@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import Sequence
 
 from controller.calls import Calls
 from controller.containers import Containers
 from controller.endings import Endings
+from controller.errors import Unavailable
 from controller.live import REATTACH_LIMIT_S, Live
 from controller.losses import Loss
 from controller.model import ExecutionType, Status
@@ -19,7 +21,10 @@ from controller.retries import Retries
 from controller.services import NOT_ENDED, Services
 
 _PAGE = 1000
+_ENGINE_RETRY_S = 1.0
 _LOST = Loss("its container was lost while no controller ran", blamed=False)
+
+_log = logging.getLogger(__name__)
 
 
 class Adoption:
@@ -107,6 +112,15 @@ class Adoption:
         return not live.attached_fresh or live.head_savepoint_id is None
 
     async def _sweep(self, housed: set[str]) -> None:
+        """However long the engine refuses: nobody else would remove what is left."""
+        while True:
+            try:
+                return await self._sweep_once(housed)
+            except Unavailable as error:
+                _log.warning("the sweep of containers is tried again: %s", error)
+            await asyncio.sleep(_ENGINE_RETRY_S)
+
+    async def _sweep_once(self, housed: set[str]) -> None:
         """Containers and folders of executions that had ended before, were deleted, or gave their containers back."""
         services = self._services
         left = set(await services.launcher.list_executions())

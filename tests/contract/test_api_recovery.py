@@ -354,3 +354,16 @@ async def test_execution_is_cancelled_while_it_waits_to_be_recovered(tmp_path: P
         await controller.launcher.die(execution_id)
         await controller.cancel(execution_id)
         assert (await controller.ended(execution_id)).status == types_pb2.EXECUTION_STATUS_ENDED_CANCELLED
+
+
+async def test_next_controller_removes_what_is_left_when_the_engine_answers_again(tmp_path: Path) -> None:
+    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
+    async with running_controller(tmp_path / "data", launcher=launcher) as first:
+        execution_id, agent = await first.run()
+        launcher.refuse_removal = "docker does not answer"
+        await first.cancel(execution_id)
+    assert execution_id in launcher.agents
+    async with running_controller(tmp_path / "data", launcher=launcher):
+        await asyncio.sleep(0.2)  # so that the first sweep is refused
+        launcher.refuse_removal = ""
+        await launcher.gone(agent)
