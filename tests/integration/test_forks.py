@@ -184,7 +184,7 @@ def test_a_fork_ends_with_crius_words_when_it_can_t_be_restored(own_platform: Pl
     (fork,) = own_platform.fork(original, name="step-0")
     ended = own_platform.wait_ended(fork)
     assert ended.status == ERROR
-    assert "could not be restored from its savepoint" in ended.message
+    assert "none of its savepoints can be restored" in ended.message
     own_platform.cancel(original)
 
 
