@@ -84,7 +84,9 @@ def test_a_connection_is_made_tested_and_changed_with_its_secret_kept(page: Page
 def change_and_delete(page: Page, site: Site, server: str) -> None:
     page.get_by_label("timeout").fill("")
     page.get_by_label("verify_ssl").select_option("false")
-    page.get_by_role("button", name="Save", exact=True).click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#test-result")).to_have_text("Saved.")
     expect(page.get_by_label("verify_ssl")).to_have_value("false")
     value, secrets = saved(site, XSS)
     assert (value["verify_ssl"], "timeout" in value, list(secrets)) == (False, False, ["password"])
@@ -96,7 +98,9 @@ def change_and_delete(page: Page, site: Site, server: str) -> None:
     expect(page.locator("#test-result")).to_contain_text("It works")
     row.get_by_role("link", name=XSS).click()
     page.get_by_label("Forget what is saved").check()
-    page.get_by_role("button", name="Save", exact=True).click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#test-result")).to_have_text("Saved.")
     expect(page.get_by_label("Forget what is saved")).to_have_count(0)
     assert saved(site, XSS)[1] == {}
     page.get_by_role("button", name="Test what is saved").click()

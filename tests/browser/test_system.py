@@ -26,7 +26,7 @@ def test_host_store_and_versions_are_shown_and_a_dump_is_tried(page: Page, site:
     expect(page.locator("#checks li").filter(has_text="kernel")).to_contain_text("Linux")
     engine = page.locator("#checks li").filter(has=page.get_by_text("Docker engine", exact=True))
     expect(engine.locator(".status")).to_have_text("ok")
-    expect(page.locator("#store")).to_contain_text(XSS)
+    expect(page.locator("#store tbody tr")).not_to_have_count(0)
     expect(page.locator("[aria-labelledby=controller-title]")).to_contain_text(str(site.platform.data_dir))
     page.get_by_role("button", name="Try a dump and a restore").click()
     expect(page.locator("#trial .status")).to_have_text("ok")

@@ -50,7 +50,7 @@ class ConnectionsPage:
         return self._form(request, connector_type, connector, None)
 
     async def _show(self, request: Request) -> Response:
-        """?name=NAME"""
+        """?name=NAME&saved=1, where it was just now"""
         connection = await self._connections.show(request.query_params.get("name", ""))
         connector = self._connections.connector(connection.connector_type)
         return self._form(request, connection.connector_type, connector, connection)
@@ -83,7 +83,7 @@ class ConnectionsPage:
             saved = [one for one in parsed((await self._connections.show(name)).secrets) if one != "?"]
         inputs, keep = read(self._connections.connector(connector_type).inputs, request.state.form, saved)
         await self._connections.save(name, connector_type, packed(inputs), keep=keep)
-        return went(request, f"/connections/one?name={_quoted(name)}")
+        return went(request, f"/connections/one?name={_quoted(name)}&saved=1")
 
     async def _test(self, request: Request) -> Response:
         """?name=NAME"""

@@ -321,6 +321,12 @@
     } catch (_) { /* storage may be forbidden */ }
   }
 
+  // On a phone the pages stand in a row that is wider than the screen.
+  const present = one(".side nav [aria-current]");
+  const side = present?.closest(".side");
+  if (side && side.scrollWidth > side.clientWidth)
+    side.scrollLeft = present.offsetLeft + present.offsetWidth / 2 - side.clientWidth / 2;
+
   // --- after each change of the page
 
   function goOver(root) {
