@@ -145,6 +145,17 @@ def test_the_log_goes_on_by_itself_and_back_on_request(page: Page, site: Site) -
     expect(log).to_contain_text("the end")
 
 
+def test_resource_use_is_drawn_and_told_in_words(page: Page, site: Site) -> None:
+    execution = site.platform.run(
+        "def handler(system, this):\n    this.create_dump('one')\n    this.sleep(3600)\n", file_name="uses.py"
+    )
+    page.goto(f"{site.address}/executions/{execution}")
+    words = re.compile(r"^Memory over time: now \d.*iB, least \d.*iB, most \d.*iB$")
+    # It comes by itself.
+    expect(page.get_by_role("img", name=words)).to_be_visible()
+    site.platform.cancel(execution)
+
+
 def test_bulk_actions_ask_first_and_tell_what_was_refused(page: Page, site: Site) -> None:
     script = "def handler(system, this):\n    this.sleep(3600)\n"
     running = site.platform.run(script, file_name="bulk.py")

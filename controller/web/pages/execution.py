@@ -24,6 +24,7 @@ from controller.web.parts import Parts
 from controller.web.rendering import page, part, went
 from controller.web.source import lines_of
 from controller.web.timeline import Timeline, drawn, step_of
+from controller.web.usage_plot import usage_plots
 from controller.web.words import pretty
 
 SAVEPOINTS_PER_PAGE = 25
@@ -108,6 +109,7 @@ class ExecutionPage:
             "sources": await asyncio.to_thread(_sources, flow, execution, chosen),
             "input": pretty(packed(shown_input(execution))),
             "output": pretty(execution.output_value),
+            "usage": usage_plots((await self._parts.executions.usage(execution.id)).samples, origins),
         }
         if not is_partial(request):
             log = await services.read(Database.read_log_back, execution.id, None, LOG_LINES)
