@@ -31,11 +31,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who asks for what. branch: refused when the execution left it meanwhile. undoes: the load that is taken back."""
+    """Who asks for what.
+
+    verify: a dry run reads the whole image, as the load will. branch: refused when the execution left it meanwhile.
+    undoes: the load that is taken back.
+    """
 
     by: By
     savepoint: Selector
     dry_run: bool = False
+    verify: bool = True
     branch: int | None = None
     undoes: Load | None = None
 
@@ -95,7 +100,8 @@ class Loads:
         left_behind = await self._left_behind(execution, savepoint)
         repeated = tuple(name for name in savepoint.open_calls if name not in DUMP_CALLS)
         if request.dry_run:
-            await self._savepoints.verify(savepoint)
+            if request.verify:
+                await self._savepoints.verify(savepoint)
             return LoadResult(execution, savepoint, None, left_behind, repeated, 0, _since_us(began))
         if request.branch is not None and request.branch != execution.branch:
             raise FailedPrecondition(f"execution {execution_id}: it left branch {request.branch} meanwhile")

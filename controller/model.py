@@ -294,6 +294,9 @@ class ExecutionRow:
     last_line: int
     savepoint_count: int
     load_count: int
+    recovery_count: int
+    parked: bool
+    retry_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

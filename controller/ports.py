@@ -334,6 +334,9 @@ class Database(Protocol):
     def execution_rows(self, query: ExecutionQuery, limit: int, offset: int) -> Sequence[ExecutionRow]:
         """Newest first."""
 
+    def execution_ids(self, query: ExecutionQuery, limit: int) -> Sequence[str]:
+        """Newest first."""
+
     def execution_counts(self, query: ExecutionQuery) -> Mapping[Status, int]:
         """How many the query finds of each status, whatever statuses it asks for."""
 
@@ -365,8 +368,10 @@ class Database(Protocol):
     def log_since(self, execution_id: str, time: datetime) -> int:
         """How many lines were written after that time."""
 
-    def read_log_back(self, execution_id: str, before_number: int | None, limit: int) -> Sequence[LogLine]:
-        """The newest lines with a smaller number, ascending; None: the newest of all."""
+    def read_log_back(
+        self, execution_id: str, before_number: int | None, limit: int, text: str = ""
+    ) -> Sequence[LogLine]:
+        """The newest lines with a smaller number that have the text, ascending; None: the newest of all."""
 
     def add_web_token(self, token_hash: str, kind: str, now: datetime, expires_at: datetime) -> None:
         """Record the hash of a link or a session."""

@@ -36,17 +36,15 @@ class OverviewRecords(Transactions):
 
     def execution_rows(self, query: ExecutionQuery, limit: int, offset: int) -> Sequence[ExecutionRow]:
         """Newest first."""
-        found = (
-            select(*_ROW_COLUMNS)
-            .where(*_conditions(query))
-            .order_by(executions.c.created_at.desc(), executions.c.id.desc())
-            .limit(limit)
-            .offset(offset)
-        )
-        if query.statuses:
-            found = found.where(executions.c.status.in_(query.statuses))
+        found = _newest_first(select(*_ROW_COLUMNS), query).limit(limit).offset(offset)
         with self._reading() as connection:
             return [ExecutionRow(*row) for row in connection.execute(found)]
+
+    def execution_ids(self, query: ExecutionQuery, limit: int) -> Sequence[str]:
+        """Newest first."""
+        found = _newest_first(select(executions.c.id), query).limit(limit)
+        with self._reading() as connection:
+            return list(connection.execute(found).scalars())
 
     def execution_counts(self, query: ExecutionQuery) -> Mapping[Status, int]:
         """How many the query finds of each status, whatever statuses it asks for."""
@@ -170,8 +168,10 @@ class OverviewRecords(Transactions):
         with self._reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def read_log_back(self, execution_id: str, before_number: int | None, limit: int) -> Sequence[LogLine]:
-        """The newest lines with a smaller number, ascending; None: the newest of all."""
+    def read_log_back(
+        self, execution_id: str, before_number: int | None, limit: int, text: str = ""
+    ) -> Sequence[LogLine]:
+        """The newest lines with a smaller number that have the text, ascending; None: the newest of all."""
         query = (
             select(log_lines.c.time, log_lines.c.stream, log_lines.c.text, log_lines.c.number)
             .where(log_lines.c.execution_id == execution_id)
@@ -180,8 +180,17 @@ class OverviewRecords(Transactions):
         )
         if before_number is not None:
             query = query.where(log_lines.c.number < before_number)
+        if text:
+            query = query.where(log_lines.c.text.icontains(text, autoescape=True))
         with self._reading() as connection:
             return [LogLine(*row) for row in connection.execute(query)][::-1]
+
+
+def _newest_first(found: Select[Any], query: ExecutionQuery) -> Select[Any]:
+    found = found.where(*_conditions(query))
+    if query.statuses:
+        found = found.where(executions.c.status.in_(query.statuses))
+    return found.order_by(executions.c.created_at.desc(), executions.c.id.desc())
 
 
 def _conditions(query: ExecutionQuery) -> list[ColumnElement[bool]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.requests import Request
 
 _GREATEST = 2**31 - 1
@@ -12,10 +10,6 @@ _GREATEST = 2**31 - 1
 def field(request: Request, name: str) -> str:
     """Of a POST; empty when it is not there. Browsers end lines with CR and LF: LF stays."""
     return next((value for key, value in request.state.form if key == name), "").replace("\r\n", "\n")
-
-
-def fields(request: Request, name: str) -> Sequence[str]:
-    return [value for key, value in request.state.form if key == name]
 
 
 def number(request: Request, name: str, default: int, *, least: int = 1) -> int:

@@ -75,6 +75,7 @@ def _environment() -> Environment:
         "iso": words.iso,
         "utc": words.utc,
         "plural": words.plural,
+        "with_found": words.with_found,
     }
     made.globals |= {
         "asset": _asset,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
 
 from controller.model import Json, SavepointKind, Status
 
@@ -70,3 +73,12 @@ def pretty(value: Json) -> tuple[str, bool]:
 
 def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def with_found(text: str, found: str) -> Markup:
+    """The text, what was found in it marked."""
+    pieces = re.split(f"({re.escape(found)})", text, flags=re.IGNORECASE)
+    return Markup().join(
+        Markup('<mark class="text-found">{}</mark>').format(piece) if at % 2 else escape(piece)
+        for at, piece in enumerate(pieces)
+    )

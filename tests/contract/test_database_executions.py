@@ -7,7 +7,7 @@ import pytest
 
 from controller.db import SqlDatabase
 from controller.errors import AlreadyExists, NotFound
-from controller.model import Connection, Execution, ExecutionType, Flow, LogLine, Status
+from controller.model import Connection, Execution, ExecutionQuery, ExecutionType, Flow, LogLine, Status
 from controller.ports import Database
 
 
@@ -207,3 +207,21 @@ def test_deleting_says_whether_there_was_one_when_called_twice(database: SqlData
     assert database.delete_setting("x").done
     assert not database.delete_setting("x").done
     assert (database.connection("x"), database.setting("x"), database.file("x")) == (None, None, None)
+
+
+def test_lines_with_a_text_are_found_backwards_whatever_their_case(database: SqlDatabase) -> None:
+    add(database, records.execution())
+    texts = ["100% done", "Half DONE", "none", "100 done"]
+    database.append_log("e1", [LogLine(records.START, "stdout", text) for text in texts])
+    assert [line.number for line in database.read_log_back("e1", None, 10, "done")] == [1, 2, 4]
+    assert [line.number for line in database.read_log_back("e1", None, 2, "done")] == [2, 4]
+    assert [line.number for line in database.read_log_back("e1", 4, 10, "DONE")] == [1, 2]
+    assert [line.number for line in database.read_log_back("e1", None, 10, "0%")] == [1]
+
+
+def test_ids_of_all_that_a_query_finds_are_listed_newest_first(database: SqlDatabase) -> None:
+    ended = records.execution("e2", status=Status.ENDED_SUCCESS, created_at=records.at(2))
+    add(database, records.execution(created_at=records.at(1)), ended, records.execution("e3", created_at=records.at(3)))
+    assert database.execution_ids(ExecutionQuery(), 10) == ["e3", "e2", "e1"]
+    assert database.execution_ids(ExecutionQuery(), 2) == ["e3", "e2"]
+    assert database.execution_ids(ExecutionQuery(statuses=(Status.ENDED_SUCCESS,)), 10) == ["e2"]

@@ -19,6 +19,8 @@ from controller.flow_calls.fields import shown_input
 from controller.model import BranchOrigin, Execution, ExecutionQuery, Flow, SavepointRow, Status
 from controller.ports import Database
 from controller.values import packed
+from controller.web.downloads import attachment
+from controller.web.flow_files import shown
 from controller.web.forms import field, is_partial, number
 from controller.web.parts import Parts
 from controller.web.rendering import page, part, went
@@ -60,6 +62,7 @@ class ExecutionPage:
             Route("/executions/{id}", self._show),
             Route("/executions/{id}/log", self._log),
             Route("/executions/{id}/values/{which}", self._value),
+            Route("/executions/{id}/file", self._file),
             Route("/executions/{id}/again", self._again, methods=["POST"]),
             Route("/executions/{id}/delete", self._delete, methods=["POST"]),
             Route("/executions/{id}/{action}", self._act, methods=["POST"]),
@@ -107,6 +110,7 @@ class ExecutionPage:
             ),
             "children": await services.read(Database.execution_rows, children, _CHILDREN_SHOWN, 0),
             "sources": await asyncio.to_thread(_sources, flow, execution, chosen),
+            "beside": [file for file in flow.files if not file.path.endswith(".py")] if flow else [],
             "input": pretty(packed(shown_input(execution))),
             "output": pretty(execution.output_value),
             "usage": usage_plots((await self._parts.executions.usage(execution.id)).samples, origins),
@@ -151,9 +155,16 @@ class ExecutionPage:
         return await self._parts.services.db(Database.execution, parent_id) if parent_id else None
 
     async def _log(self, request: Request) -> Response:
-        """?after=N: what was written since; ?before=N: what stands above."""
+        """?after=N: what was written since; ?before=N: what stands above; ?find=TEXT&before=N: lines that have it."""
         execution = await self._parts.services.execution(request.path_params["id"])
         services = self._parts.services
+        if find := request.query_params.get("find", ""):
+            before = number(request, "before", 0, least=0) or None
+            lines = await services.read(Database.read_log_back, execution.id, before, LOG_LINES, find)
+            earlier = len(lines) == LOG_LINES
+            return page(request, "log_found.html", execution=execution, log=lines, find=find, earlier=earlier)
+        if "find" in request.query_params:
+            return HTMLResponse("")
         if "before" in request.query_params:
             before = number(request, "before", 1)
             lines = await services.read(Database.read_log_back, execution.id, before, LOG_LINES)
@@ -173,6 +184,17 @@ class ExecutionPage:
         value = packed(shown_input(execution)) if which == "input" else execution.output_value
         name = f"{execution.id}-{which}.json"
         return PlainTextResponse(value, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+    async def _file(self, request: Request) -> Response:
+        """?path=PATH of a file of the flow, to be shown; &download=1: as a file."""
+        execution = await self._parts.services.execution(request.path_params["id"])
+        flow, path = await self._parts.executions.flow(execution), request.query_params.get("path", "")
+        file = next((one for one in flow.files if one.path == path), None) if flow else None
+        if file is None:
+            raise NotFound(f"the flow of execution {execution.name!r} has no file {path!r}")
+        if request.query_params.get("download"):
+            return attachment(path.rpartition("/")[2], file.content)
+        return await asyncio.to_thread(page, request, "flow_file.html", file=shown(file))
 
     async def _act(self, request: Request) -> Response:
         """Carries out one of the actions, and says so."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from controller.errors import FlowsnapError, InvalidArgument
 from controller.model import ExecutionQuery, Status
 from controller.ports import Database
-from controller.web.forms import field, fields, number
+from controller.web.forms import field, number
 from controller.web.parts import Parts
 from controller.web.rendering import page, part
 from controller.web.words import plural
@@ -24,6 +24,7 @@ _FLOWS_LISTED = 500
 # At the same time, when many are cancelled: each may take a savepoint first.
 _AT_ONCE = 8
 _REFUSALS_TOLD = 5
+_MOST_SELECTED = 10_000
 
 GROUPS: Mapping[str, tuple[str, tuple[Status, ...]]] = {
     "": ("All", ()),
@@ -56,22 +57,16 @@ class ExecutionsPage:
         self._parts = parts
 
     def routes(self) -> list[Route]:
-        return [Route("/executions", self._show), Route("/executions/bulk", self._bulk, methods=["POST"])]
+        return [
+            Route("/executions", self._show),
+            Route("/executions/matching", self._matching),
+            Route("/executions/bulk", self._bulk, methods=["POST"]),
+        ]
 
     async def _show(self, request: Request) -> Response:
         """?q=TEXT&status=GROUP&flow=NAME&tree=ID&forks=ID&roots=1&tasks=1&page=N"""
         services = self._parts.services
-        given = {key: value for key, value in request.query_params.items() if value and key in _PARAMETERS}
-        group = given.get("status", "") if given.get("status", "") in GROUPS else ""
-        query = ExecutionQuery(
-            text=given.get("q", "").strip(),
-            statuses=GROUPS[group][1],
-            flow_name=given.get("flow", ""),
-            tree=given.get("tree", ""),
-            forks_of=given.get("forks", ""),
-            roots_only="roots" in given,
-            with_tasks="tasks" in given,
-        )
+        given, group, query = _asked(request)
         counts = await services.read(Database.execution_counts, query)
         total = _sum(counts, query.statuses)
         pages = max(-(-total // PAGE_SIZE), 1)
@@ -97,11 +92,18 @@ class ExecutionsPage:
             first=(at - 1) * PAGE_SIZE + 1,
             page_address=lambda to: _address(given | {"page": str(to) if to > 1 else ""}),
             anything=bool(given),
+            matching=_address(given | {"page": ""}, "/executions/matching"),
+            most_selected=_MOST_SELECTED,
         )
 
+    async def _matching(self, request: Request) -> Response:
+        """Parameters as those of the list: the ids of all that match, newest first, as a JSON array."""
+        _, _, query = _asked(request)
+        return JSONResponse(list(await self._parts.services.read(Database.execution_ids, query, _MOST_SELECTED)))
+
     async def _bulk(self, request: Request) -> Response:
-        """Form: action, id (several), force. Each by itself: what can't be done to one is told, the others go on."""
-        ids = list(dict.fromkeys(fields(request, "id")))
+        """Form: action, ids (separated by spaces), force. What can't be done to one is told, the others go on."""
+        ids = list(dict.fromkeys(field(request, "ids").split()))
         action = self._action(field(request, "action"), force=bool(field(request, "force")))
         if not ids:
             raise InvalidArgument("no execution was selected; tick those that are meant")
@@ -140,9 +142,25 @@ def _sum(counts: Mapping[Status, int], statuses: Sequence[Status]) -> int:
     return sum(count for status, count in counts.items() if not statuses or status in statuses)
 
 
-def _address(parameters: Mapping[str, str]) -> str:
+def _asked(request: Request) -> tuple[dict[str, str], str, ExecutionQuery]:
+    """The parameters that are known, the group of statuses, and what is to be found."""
+    given = {key: value for key, value in request.query_params.items() if value and key in _PARAMETERS}
+    group = given.get("status", "") if given.get("status", "") in GROUPS else ""
+    query = ExecutionQuery(
+        text=given.get("q", "").strip(),
+        statuses=GROUPS[group][1],
+        flow_name=given.get("flow", ""),
+        tree=given.get("tree", ""),
+        forks_of=given.get("forks", ""),
+        roots_only="roots" in given,
+        with_tasks="tasks" in given,
+    )
+    return given, group, query
+
+
+def _address(parameters: Mapping[str, str], path: str = "/executions") -> str:
     encoded = urlencode({key: value for key, value in parameters.items() if value})
-    return f"/executions?{encoded}" if encoded else "/executions"
+    return f"{path}?{encoded}" if encoded else path
 
 
 def _told(refusals: Sequence[str]) -> Sequence[str]:

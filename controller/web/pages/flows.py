@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
-from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -21,31 +19,20 @@ from controller.ports import Database
 from controller.values import packed
 from controller.web.downloads import attachment
 from controller.web.flow_diff import changes
+from controller.web.flow_files import ShownFile, shown
 from controller.web.flow_upload import uploaded
 from controller.web.forms import field, number
 from controller.web.parts import Parts
 from controller.web.rendering import page, went
-from controller.web.source import lines_of
 from controller.web.words import pretty
 
 _PAGE = 100
 _RUNS_SHOWN = 5
-_MOST_SHOWN_BYTES = 256 * 1024
 _EXAMPLE = """\
 def handler(system, this):
     this.log(message="hello")
     return this.success("all done")
 """
-
-
-@dataclass(frozen=True, slots=True)
-class ShownFile:
-    """A file of a version. lines: None where it is not shown, and words say why."""
-
-    path: str
-    size_bytes: int
-    lines: Sequence[Markup] | None
-    words: str = ""
 
 
 class FlowsPage:
@@ -168,16 +155,4 @@ def _files(release: Release, flow: Flow) -> Sequence[FlowFile]:
 
 
 def _shown(release: Release, flow: Flow) -> Sequence[ShownFile]:
-    found = []
-    for file in _files(release, flow):
-        size = len(file.content)
-        if size > _MOST_SHOWN_BYTES:
-            found.append(ShownFile(file.path, size, None, "It is too large to be shown."))
-            continue
-        try:
-            text = file.content.decode()
-        except UnicodeDecodeError:
-            found.append(ShownFile(file.path, size, None, "It is no text."))
-        else:
-            found.append(ShownFile(file.path, size, lines_of(text, python=file.path.endswith(".py"))))
-    return found
+    return [shown(file) for file in _files(release, flow)]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from controller.errors import FlowsnapError
+from controller.inspection.report import Process
 from controller.savepoints import Selector
 from controller.web.parts import Parts
 from controller.web.rendering import page
@@ -31,4 +33,23 @@ class InsidePanel:
             report = await self._parts.inspections.inspect(execution, savepoint)
         except FlowsnapError as error:
             return page(request, "inside.html", report=None, words=str(error))
-        return await asyncio.to_thread(page, request, "inside.html", report=report, words="")
+        tree = in_tree(report.processes)
+        return await asyncio.to_thread(page, request, "inside.html", report=report, tree=tree, words="")
+
+
+def in_tree(processes: Sequence[Process]) -> Sequence[tuple[int, Process]]:
+    """Each below its parent, with its depth; 0 for those whose parent is not among them."""
+    by_pid = {process.pid: process for process in processes}
+    children: dict[int, list[Process]] = {}
+    waiting = []
+    for process in reversed(processes):
+        if process.parent_pid in by_pid and process.parent_pid != process.pid:
+            children.setdefault(process.parent_pid, []).append(process)
+        else:
+            waiting.append((0, process))
+    found = []
+    while waiting:
+        depth, process = waiting.pop()
+        found.append((depth, process))
+        waiting += [(depth + 1, child) for child in children.get(process.pid, ())]
+    return found

@@ -45,14 +45,13 @@ class LoadDialog:
         ]
 
     async def _preview(self, request: Request) -> Response:
-        """What would happen: nothing is changed, the image is verified."""
+        """What would happen: nothing is changed, and the image is read only by the load."""
         execution_id, text = request.path_params["id"], field(request, "savepoint")
         if not text.strip():
             return HTMLResponse(part(request, "load_preview.html", result=None, words=""))
         try:
-            result = await self._parts.loads.load(
-                execution_id, LoadRequest("operator", selector_of(text), dry_run=True)
-            )
+            foreseen = LoadRequest("operator", selector_of(text), dry_run=True, verify=False)
+            result = await self._parts.loads.load(execution_id, foreseen)
         except FlowsnapError as error:
             return HTMLResponse(part(request, "load_preview.html", result=None, words=str(error)))
         lines = await self._parts.services.read(Database.log_since, execution_id, result.savepoint.created_at)

@@ -12,6 +12,9 @@
   // What a part of the page asked for by itself stays in it.
   Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.dataset && "keep" in old.dataset);
 
+  // What somebody opened stays open.
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.matches("details"));
+
   const pad = (number) => String(number).padStart(2, "0");
 
   // --- times: the browser's own zone; what lasts is counted on
@@ -150,7 +153,7 @@
       whole.indeterminate = count > 0 && count < boxes.length;
     }
     const bar = one("[data-bulk]");
-    if (bar) { bar.hidden = !selected.size; write(one("[data-selected-count]"), String(selected.size)); }
+    if (bar) { bar.hidden = !selected.size; write(one("[data-selected-count]"), selected.size.toLocaleString("en")); }
   }
   document.addEventListener("change", (event) => {
     const box = event.target;
@@ -168,12 +171,8 @@
     one("[name=action]", dialog).value = action;
     one("[name=force]", dialog).checked = false;
     for (const element of all("[data-bulk-words]", dialog)) element.hidden = element.dataset.bulkWords !== action;
-    write(one("h2", dialog), `${button.textContent.trim()} ${selected.size} execution${selected.size === 1 ? "" : "s"}?`);
-    one("[data-bulk-ids]", dialog).replaceChildren(...[...selected].map((id) => {
-      const input = document.createElement("input");
-      Object.assign(input, { type: "hidden", name: "id", value: id });
-      return input;
-    }));
+    write(one("h2", dialog), `${button.textContent.trim()} ${selected.size.toLocaleString("en")} execution${selected.size === 1 ? "" : "s"}?`);
+    one("[name=ids]", dialog).value = [...selected].join(" ");
     open(dialog, button);
   }
 
@@ -184,6 +183,12 @@
     "[data-close]": (button) => button.closest("dialog").close(),
     "[data-remove]": (button) => button.closest(button.dataset.remove).remove(),
     "[data-bulk-action]": openBulk,
+    "[data-select-matching]": async (button) => {
+      const response = await fetch(button.dataset.selectMatching, { headers: { "HX-Request": "true" } });
+      if (!response.ok) { one("#connection").hidden = false; return; }
+      for (const id of await response.json()) selected.add(id);
+      tellSelection();
+    },
     "[data-copy]": async (button) => {
       await navigator.clipboard?.writeText(one(button.dataset.copy).textContent.trim());
       button.lastChild.textContent = "Copied";
@@ -260,6 +265,16 @@
   document.addEventListener("focusin", (event) => tell(dotOf(event)));
   document.addEventListener("keyup", (event) => { if (event.key === "Escape") tell(null); });
   document.addEventListener("scroll", () => tell(null), true);
+
+  // --- what is found in a log stands in its place
+
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches("[data-finds]")) return;
+    const finds = Boolean(event.target.value);
+    one("#log-found").hidden = !finds;
+    one("#log").hidden = finds;
+    if (!finds) toEnds();
+  });
 
   // --- logs stay at their end, unless somebody scrolled up
 
