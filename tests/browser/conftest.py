@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
+from browser_program import browser_program
 from platform_under_test import running_platform
 from quiet_network import QuietNetwork
 from site_under_test import Site, site_of
@@ -36,12 +36,10 @@ def network() -> QuietNetwork:
 # Not longer: asyncio tests can't run while Playwright has its loop in this thread.
 @pytest.fixture(scope="module")
 def browser(network: QuietNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium"))), None)
-    assert path, "there is no Chromium; install what tests/apt-packages.txt names"
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         # Tests run as root, where Chromium has no sandbox.
-        program = network.program(path, tmp_path_factory.mktemp("browser"))
+        program = network.program(browser_program(playwright), tmp_path_factory.mktemp("browser"))
         yield playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
 
 
