@@ -78,7 +78,11 @@ def open_shop() -> Iterator[Shop]:
         def log_message(self, *_: object) -> None:
             """It tells by its records."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        # Fifty customers may come at once when a controller is back; past five, the kernel resets some.
+        request_queue_size = 256
+
+    server = Server(("127.0.0.1", 0), Handler)
     shop.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
