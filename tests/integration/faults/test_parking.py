@@ -64,7 +64,7 @@ def test_sleepers_hold_no_container_and_all_wake_up(platform: Platform) -> None:
 
 
 BUSY = {
-    "a thread that computes": "threading.Thread(target=lambda: [i for i in range(10**9)], daemon=True).start()",
+    "a thread that computes": "threading.Thread(target=lambda: any(i < 0 for i in range(10**9)), daemon=True).start()",
     "a thread that looks after something": "threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()",
     "a server": "server = socket.create_server(('127.0.0.1', 0))",
     "a child process": "child = subprocess.Popen(['sleep', '3600'])",
