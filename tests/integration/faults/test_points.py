@@ -143,7 +143,7 @@ def test_tree_goes_on_when_it_is_resumed_while_a_dump_is_under_way(killed: Platf
 
 
 def _paused_before_its_second_call(platform: Platform) -> str:
-    """Its dump waits, and create_dump comes; the dump of that waits in its turn. A pause that comes late meets the end."""
+    """Its dump waits, and create_dump comes, whose dump waits in its turn. A pause that comes late meets the end."""
     script = """
         import time
 
