@@ -90,9 +90,9 @@ def _refused(platform: Platform) -> bool:
     _fill(filler)
     try:
         platform.push("probe", "def handler(system, this): pass")
+        platform.flows.DeleteFlow(pb.DeleteFlowRequest(name="probe"), timeout=10)
     except grpc.RpcError as error:
         return error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED and "free some space" in error.details()
-    platform.flows.DeleteFlow(pb.DeleteFlowRequest(name="probe"), timeout=10)
     return False
 
 
