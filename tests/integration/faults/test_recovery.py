@@ -102,7 +102,7 @@ def test_memory_that_ran_out_once_is_no_end(platform: Platform) -> None:
             this.create_dump("before")
             if system.setting("hoarded").exists():
                 return this.success("frugal")
-            system.setting("hoarded").save("value", True)
+            system.setting("hoarded").save(True)
             hoard = []
             while True:
                 hoard.append(bytearray(16 << 20))
@@ -111,7 +111,7 @@ def test_memory_that_ran_out_once_is_no_end(platform: Platform) -> None:
     )
     # The setting was saved by a call that was completed: exists() answers what it answered then, whatever is tried.
     ended = platform.wait_ended(execution)
-    assert (ended.status, ended.recovery_count) == (ERROR, 2)
+    assert (ended.status, ended.recovery_count) == (ERROR, 2), ended.message
     assert "out of memory: the container's limit is 256 MiB" in ended.message
 
 
