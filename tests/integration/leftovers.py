@@ -65,7 +65,9 @@ def _left_behind(data_dir: Path) -> Iterator[str]:
             if f"{data_dir}/" in mounts.read_text():
                 yield f"{mounts} has a mount of it"
     known = {data_dir / "run" / "control.sock", data_dir / "agent-socket" / "agent.sock"}
-    for path in data_dir.rglob("*"):
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(path.lstat().st_mode) and path not in known:
-                yield f"socket {path}"
+    # Folders may go while they are walked.
+    for folder, _, names in os.walk(data_dir):
+        for path in (Path(folder, name) for name in names):
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(path.lstat().st_mode) and path not in known:
+                    yield f"socket {path}"
