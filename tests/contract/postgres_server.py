@@ -56,13 +56,15 @@ def running_postgres() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="flowsnap-pg-", dir="/tmp"))
     os.chown(folder, account.pw_uid, account.pw_gid)
 
+    # Not subprocess's user=: Python then forks instead of vforking, and gRPC, which other tests have used in this process,
+    # wakes its poller in the child, where it may die before the program begins.
+    ids = ["--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
+    as_user = ["setpriv", *ids, "--"] if os.geteuid() == 0 else []
+
     def run(*command: str | Path) -> None:
         done = subprocess.run(
-            command,
+            [*as_user, *command],
             cwd=folder,
-            user=account.pw_uid if os.geteuid() == 0 else None,
-            group=account.pw_gid if os.geteuid() == 0 else None,
-            extra_groups=[] if os.geteuid() == 0 else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
