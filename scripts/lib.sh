@@ -47,17 +47,27 @@ any_missing() {
     [ ${#missing[@]} -gt 0 ]
 }
 
+# Do this system's package lists have it? Its whole output is read: apt-cache that is cut short by a pipe's reader fails.
+# usage: is_package package
+is_package() {
+    local policy
+    policy=$(apt-cache policy "$1" 2>/dev/null || true)
+    [[ $policy == *"Candidate: "[0-9]* ]]
+}
+
 # Install those of the packages that are missing. usage: apt_install package...
 apt_install() {
     local missing
     any_missing "$@" || return 0
     [ "$(id -u)" = 0 ] || die "these packages are missing: ${missing[*]}" "run this script as root once, or install them"
     say "packages: ${missing[*]}"
-    # A machine that has just booted may be upgrading itself: wait for it.
-    local apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -y -o DPkg::Lock::Timeout=600)
-    quietly "fetching the package lists (is there a network?)" "${apt[@]}" update
+    fetch_package_lists
     quietly "installing ${missing[*]}" "${apt[@]}" --no-install-recommends install "${missing[@]}"
 }
+
+fetch_package_lists() { quietly "fetching the package lists (is there a network?)" "${apt[@]}" update; }
+# A machine that has just booted may be upgrading itself: wait for it.
+apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=a apt-get -q -y -o DPkg::Lock::Timeout=600)
 
 # As apt_install, where programs are wanted and not the services they come with: none is started, neither now nor when
 # the machine boots. Services that were there before stay as they are. usage: apt_install_idle package...

@@ -56,8 +56,8 @@ def running_postgres() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="flowsnap-pg-", dir="/tmp"))
     os.chown(folder, account.pw_uid, account.pw_gid)
 
-    # Not subprocess's user=: Python then forks instead of vforking, and gRPC, which other tests have used in this process,
-    # wakes its poller in the child, where it may die before the program begins.
+    # Not subprocess's user=: with it Python forks instead of vforking, and gRPC, which other tests have used in this
+    # process, wakes its poller in the child, where it may die before the program begins.
     ids = ["--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
     as_user = ["setpriv", *ids, "--"] if os.geteuid() == 0 else []
 
