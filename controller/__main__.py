@@ -65,7 +65,7 @@ async def _serve_on(config: Config, *, print_link: bool) -> None:
     url = sqlite_url(config.database)
     migrate(url)
     try:
-        store = LocalStore(config.store, durability=config.durability)
+        store = LocalStore(config.store, key_file=config.store_key, durability=config.durability)
     except StoreError as error:
         raise FlowsnapError(str(error)) from error
     database = SqlDatabase(url, durability=config.durability)
@@ -106,6 +106,12 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         choices=("host", "process"),
         default=default.durability,
         help="savepoints survive a power cut, or everything but that (%(default)s)",
+    )
+    parser.add_argument(
+        "--store-key",
+        type=Path,
+        metavar="FILE",
+        help="what seals the savepoint images; made when the store is empty (store.key in the data directory)",
     )
     parser.add_argument(
         "--script-load-limit",
@@ -171,6 +177,7 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         depth_limit=options.depth_limit,
         env_name=options.env_name,
         durability=options.durability,
+        store_key_file=options.store_key.absolute() if options.store_key else None,
         http_listen="" if options.http_listen == "off" else options.http_listen,
         http_hosts=tuple(options.http_host),
     )

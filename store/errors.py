@@ -29,7 +29,7 @@ class ImageMissing(StoreError):
 
 
 class ImageDamaged(StoreError):
-    """A file of the store does not match its hash, or a part of the image is gone."""
+    """A file of the store is not what was sealed, can't be opened with its keys, or a part of the image is gone."""
 
 
 @contextmanager

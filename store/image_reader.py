@@ -12,7 +12,7 @@ from typing import Final, Protocol, Self
 from store.chunk import CHUNK_BYTES, SMALL_FILE_BYTES
 from store.errors import ImageDamaged, translated
 from store.manifest import ZERO_PACK, Manifest, StoredFile
-from store.pack_reader import BlockCache, PackReader
+from store.pack_reader import PackReader
 
 # Far below the usual limit of 1024 open files for the whole process.
 _OPEN_FILES: Final = 64
@@ -115,7 +115,7 @@ def _write_all(descriptor: int, offset: int, data: memoryview) -> None:
         data = data[written:]
 
 
-def read_image(image: Manifest, pack_path: Callable[[bytes], Path], sink: Sink, cache: BlockCache) -> None:
+def read_image(image: Manifest, open_pack: Callable[[bytes], PackReader], sink: Sink) -> None:
     """Give every stored byte of the image to the sink, pack by pack. Raises ImageDamaged."""
     wanted: dict[int, list[tuple[int, int, int, StoredFile]]] = defaultdict(list)
     for file in image.files:
@@ -127,8 +127,7 @@ def read_image(image: Manifest, pack_path: Callable[[bytes], Path], sink: Sink, 
     for number, runs in wanted.items():
         # In the pack's order, so that each block is unpacked once.
         runs.sort(key=lambda run: run[0])
-        path = pack_path(image.packs[number])
-        with PackReader(path, image.packs[number], cache) as pack:
+        with open_pack(image.packs[number]) as pack:
             for first, count, offset, file in runs:
                 _read_run(pack, first, count, offset, file, sink)
 

@@ -6,13 +6,12 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Final, Self
 
 from store.chunk import CHUNK_BYTES, SMALL_FILE_BYTES, ZERO_DIGEST, digest_of
 from store.errors import ImageDamaged
 from store.manifest import ZERO_PACK, Manifest, Run, StoredFile
-from store.pack_reader import BlockCache, PackReader
+from store.pack_reader import PackReader
 
 # An image of a long lineage may lie in hundreds of packs, each of which costs a descriptor while it is open.
 _OPEN_PACKS: Final = 32
@@ -24,11 +23,10 @@ class ImageView:
     Raises ImageDamaged when what is looked at is not what was written, KeyError for a file that the image hasn't.
     """
 
-    def __init__(self, image: Manifest, pack_path: Callable[[bytes], Path], cache: BlockCache) -> None:
+    def __init__(self, image: Manifest, open_pack: Callable[[bytes], PackReader]) -> None:
         self._image = image
         self._files = {file.name: file for file in image.files}
-        self._pack_path = pack_path
-        self._cache = cache
+        self._open_pack = open_pack
         self._open: OrderedDict[int, PackReader] = OrderedDict()
         self._ends: dict[str, list[int]] = {}
 
@@ -109,8 +107,7 @@ class ImageView:
         if reader is None:
             if len(self._open) >= _OPEN_PACKS:
                 self._open.popitem(last=False)[1].__exit__(None, None, None)
-            pack_id = self._image.packs[number]
-            reader = self._open[number] = PackReader(self._pack_path(pack_id), pack_id, self._cache)
+            reader = self._open[number] = self._open_pack(self._image.packs[number])
         self._open.move_to_end(number)
         return reader
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,8 +21,10 @@ from store.image import Collected, ImageNeeds, StoredImage
 from store.image_reader import FolderSink, NoSink, Sink, read_image
 from store.image_view import ImageView
 from store.image_writer import ImageWriter
+from store.key_file import KeyFile, KeyFileDamaged
 from store.pack_reader import BlockCache, PackReader
 from store.pack_writer import PackWriter
+from store.seal import Keyring
 
 # An id names a file.
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -39,9 +42,13 @@ class LocalStore:
 
     durability "host": what put returned for survives a power cut, at the price of four fsyncs. "process": it survives
     whatever happens to processes; after a power cut an image may be damaged, which is noticed.
+    key_file: what seals the store's files, by default beside the folder; made for a store that is empty.
+    Raises StoreError for a folder or a key file that can't be used.
     """
 
-    def __init__(self, root: Path, *, durability: Literal["host", "process"] = "process") -> None:
+    def __init__(
+        self, root: Path, *, key_file: Path | None = None, durability: Literal["host", "process"] = "process"
+    ) -> None:
         self._sync = durability == "host"
         self._packs = root / "packs"
         self._manifests = root / "manifests"
@@ -54,6 +61,7 @@ class LocalStore:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sync_folder(root)
             self._sync_folder(root.parent)
+        self._keys = _keyring(key_file or root.with_name(f"{root.name}.key"), root, (self._packs, self._manifests))
 
     def put(self, savepoint_id: str, folder: Path, *, lineage: str, parent: str | None = None) -> StoredImage:
         """Store all files of the folder under the id; commits by writing the manifest last.
@@ -65,14 +73,14 @@ class LocalStore:
         path = self._manifest_path(savepoint_id)
         with (
             self._catalog.lease(savepoint_id, lineage) as lease,
-            PackWriter(self._temporary / f"{lease.token}{pack.SUFFIX}") as new_pack,
+            PackWriter(self._temporary / f"{lease.token}{pack.SUFFIX}", self._keys) as new_pack,
         ):
             known = self._known(lease, parent)
             writer = ImageWriter(savepoint_id, known or index.EMPTY, lease.bases, new_pack)
             writer.add_folder(folder)
             with translated(f"Savepoint {savepoint_id} could not be stored"):
                 image = writer.manifest(lineage, self._publish(new_pack, lease))
-                encoded = image.encode()
+                encoded = image.encode(self._keys)
                 self._write_manifest(path, self._temporary / f"{lease.token}{manifest.SUFFIX}", encoded)
             lease.commit(writer.index(), as_base=known is None and len(new_pack) > 0)
         return StoredImage(raw_bytes=image.raw_bytes, stored_bytes=new_pack.size_bytes + len(encoded))
@@ -110,13 +118,13 @@ class LocalStore:
                     f"Pack {self._pack_path(lost[0])} of savepoint {savepoint_id} is gone. Choose another savepoint."
                 )
             with translated(f"Savepoint {new_id} could not be stored"):
-                encoded = replace(image, savepoint_id=new_id, lineage=lineage).encode()
+                encoded = replace(image, savepoint_id=new_id, lineage=lineage).encode(self._keys)
                 self._write_manifest(path, self._temporary / f"{lease.token}{manifest.SUFFIX}", encoded)
         return StoredImage(raw_bytes=image.raw_bytes, stored_bytes=len(encoded))
 
     def view(self, savepoint_id: str) -> ImageView:
         """The image's files, to be read in part; to be closed by leaving it as a context. Raises ImageMissing."""
-        return ImageView(self._read_manifest(savepoint_id), self._pack_path, self._blocks)
+        return ImageView(self._read_manifest(savepoint_id), partial(self._open_pack, cache=self._blocks))
 
     def delete(self, savepoint_id: str) -> None:
         """Drop the manifest; the chunks go with the next collection. Does nothing when there is none."""
@@ -185,7 +193,7 @@ class LocalStore:
 
     def _digests(self, pack_id: bytes) -> Sequence[tuple[int, bytes]] | None:
         try:
-            with PackReader(self._pack_path(pack_id), pack_id, self._blocks) as reader:
+            with self._open_pack(pack_id, self._blocks) as reader:
                 return reader.chunks
         except StoreError:
             return None
@@ -232,7 +240,7 @@ class LocalStore:
     def _read_manifest(self, savepoint_id: str) -> manifest.Manifest:
         path = self._manifest_path(savepoint_id)
         try:
-            return manifest.decode(path.read_bytes(), savepoint_id)
+            return manifest.decode(path.read_bytes(), savepoint_id, self._keys)
         except FileNotFoundError as error:
             raise ImageMissing(
                 f"No image of savepoint {savepoint_id} is in the store ({path} does not exist). List the savepoints."
@@ -246,7 +254,7 @@ class LocalStore:
 
     def _read(self, image: manifest.Manifest, sink: Sink, cache: BlockCache) -> None:
         try:
-            read_image(image, self._pack_path, sink, cache)
+            read_image(image, partial(self._open_pack, cache=cache), sink)
         except ImageDamaged:
             # Deleted and collected meanwhile is not damaged: this says ImageMissing then.
             self._read_manifest(image.savepoint_id)
@@ -259,5 +267,24 @@ class LocalStore:
             )
         return self._manifests / f"{savepoint_id}{manifest.SUFFIX}"
 
+    def _open_pack(self, pack_id: bytes, cache: BlockCache) -> PackReader:
+        return PackReader(self._pack_path(pack_id), pack_id, self._keys, cache)
+
     def _pack_path(self, pack_id: bytes) -> Path:
         return self._packs / f"{pack_id.hex()}{pack.SUFFIX}"
+
+
+def _keyring(path: Path, root: Path, folders: Sequence[Path]) -> Keyring:
+    """Of the key file, which is made when the store is new."""
+    file = KeyFile(path)
+    with translated(f"The key of store {root} could not be read or made"):
+        try:
+            keys = file.keys()
+            if not keys and any(map(os.listdir, folders)):
+                raise StoreError(
+                    f"Store {root} has savepoints, and {path} has no key to open them. Put that file back from a"
+                    " backup, or move the store away to begin with an empty one."
+                )
+            return Keyring(keys or file.keys(create=True), str(path))
+        except KeyFileDamaged as error:
+            raise StoreError(f"The key file {path} is damaged: {error}. Put it back from a backup.") from error

@@ -1,12 +1,11 @@
 """The manifest: what one savepoint image consists of. Its existence is the image's commit.
 
-On disk: "FSMF", format version (32 bits, little-endian), BLAKE3 of the body, body. The body is a zstd frame of JSON.
+On disk: head ("FSMF", format version, key id, salt: see store.seal), body. The body is a zstd frame of JSON, sealed.
 """
 
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -14,15 +13,15 @@ from typing import Any, Final, NamedTuple
 
 from zstandard import ZstdCompressor, ZstdDecompressor, ZstdError
 
-from store.chunk import CHUNK_BYTES, DIGEST_BYTES, chunk_count, digest_of
+from store.chunk import CHUNK_BYTES, chunk_count
+from store.seal import HEAD_BYTES, Keyring, SealError
 
-VERSION: Final = 1
+_VERSION: Final = 2
 SUFFIX: Final = ".manifest"
 
 # In place of a pack's number: a run of zero pages.
 ZERO_PACK: Final = -1
 
-_HEAD: Final = struct.Struct(f"<4sI{DIGEST_BYTES}s")
 _MAGIC: Final = b"FSMF"
 _LEVEL: Final = 1
 
@@ -63,7 +62,7 @@ class Manifest:
         """Bytes of all files."""
         return sum(file.size_bytes for file in self.files)
 
-    def encode(self) -> bytes:
+    def encode(self, keys: Keyring) -> bytes:
         """The manifest file's bytes."""
         text = json.dumps(
             {
@@ -76,19 +75,16 @@ class Manifest:
             separators=(",", ":"),
         )
         body = ZstdCompressor(level=_LEVEL).compress(text.encode("ascii"))
-        return _HEAD.pack(_MAGIC, VERSION, digest_of(body)) + body
+        head, seal = keys.begin(_MAGIC, _VERSION)
+        return head + seal.seal(0, body)
 
 
-def decode(data: bytes, savepoint_id: str) -> Manifest:
+def decode(data: bytes, savepoint_id: str, keys: Keyring) -> Manifest:
     """Verify and read the manifest file of that savepoint. Raises ManifestError."""
-    if len(data) < _HEAD.size:
-        raise ManifestError(f"it has {len(data)} bytes")
-    magic, version, digest = _HEAD.unpack_from(data)
-    if magic != _MAGIC or version != VERSION:
-        raise ManifestError(f"it doesn't begin as a manifest of format {VERSION} does")
-    body = data[_HEAD.size :]
-    if digest_of(body) != digest:
-        raise ManifestError("it does not match its hash")
+    try:
+        body = keys.resume(data[:HEAD_BYTES], _MAGIC, _VERSION, "manifest").open(0, data[HEAD_BYTES:])
+    except SealError as error:
+        raise ManifestError(str(error)) from error
     try:
         manifest = _from_json(json.loads(ZstdDecompressor().decompress(body)))
     except (ZstdError, ValueError, KeyError, TypeError) as error:

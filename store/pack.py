@@ -1,15 +1,13 @@
-"""The pack format: header, compressed blocks of chunks, and the footer whose hash is the pack's id.
+"""The pack format: head, compressed and sealed blocks of chunks, and the sealed footer whose hash is the pack's id.
 
 Layout (integers little-endian, 32 bits):
 
-    header    "FSPK", version
-    blocks    zstd frames, back to back
-    footer    block count, chunk count;
-              for each block: stored bytes, raw bytes, chunks, BLAKE3 of the stored bytes;
+    head      "FSPK", version, key id, salt: see store.seal
+    blocks    zstd frames, each sealed under its number from 0 on, back to back
+    footer    sealed under the highest number: block count, chunk count;
+              for each block: stored bytes, raw bytes, chunks;
               for each chunk: raw bytes, BLAKE3 of the raw bytes
     trailer   footer bytes, "KPSF"
-
-The footer holds a hash of everything else, so the id names the contents down to the last byte.
 """
 
 from __future__ import annotations
@@ -20,27 +18,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from store.chunk import DIGEST_BYTES, digest_of
+from store.seal import Keyring, Seal, SealError
 
-VERSION: Final = 1
-HEADER: Final = struct.pack("<4sI", b"FSPK", VERSION)
+_MAGIC: Final = b"FSPK"
+_VERSION: Final = 2
+# No block has it: their count has 32 bits.
+_FOOTER_NUMBER: Final = (1 << 32) - 1
 SUFFIX: Final = ".pack"
 
 _TRAILER: Final = struct.Struct("<I4s")
 _TRAILER_MAGIC: Final = b"KPSF"
 TRAILER_BYTES: Final = _TRAILER.size
 _COUNTS: Final = struct.Struct("<II")
-_BLOCK: Final = struct.Struct(f"<III{DIGEST_BYTES}s")
+_BLOCK: Final = struct.Struct("<III")
 _CHUNK: Final = struct.Struct(f"<I{DIGEST_BYTES}s")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One zstd frame."""
+    """One zstd frame, sealed."""
 
     stored_bytes: int
     raw_bytes: int
     chunks: int
-    digest: bytes  # of the stored bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,32 @@ class Footer:
     blocks: Sequence[Block]
     chunks: Sequence[tuple[int, bytes]]  # raw bytes, digest
 
-    def encode(self) -> bytes:
-        """The footer's bytes; their hash is the pack's id."""
+    def encode(self, seal: Seal) -> bytes:
+        """The footer's bytes as they are stored; their hash is the pack's id."""
         parts = [_COUNTS.pack(len(self.blocks), len(self.chunks))]
-        parts += [_BLOCK.pack(b.stored_bytes, b.raw_bytes, b.chunks, b.digest) for b in self.blocks]
+        parts += [_BLOCK.pack(b.stored_bytes, b.raw_bytes, b.chunks) for b in self.blocks]
         parts += [_CHUNK.pack(length, digest) for length, digest in self.chunks]
-        return b"".join(parts)
+        return seal.seal(_FOOTER_NUMBER, b"".join(parts))
 
 
-def parse_footer(data: bytes, expected_id: bytes) -> Footer:
+def begin(keys: Keyring) -> tuple[bytes, Seal]:
+    """The head of a new pack, and its seal."""
+    return keys.begin(_MAGIC, _VERSION)
+
+
+def resume(keys: Keyring, head: bytes) -> Seal:
+    """The seal of a pack with that head. Raises SealError."""
+    return keys.resume(head, _MAGIC, _VERSION, "pack")
+
+
+def parse_footer(stored: bytes, expected_id: bytes, seal: Seal) -> Footer:
     """Verify and read what encode wrote. Raises ValueError when it is not the footer of the pack with that id."""
-    if pack_id(data) != expected_id:
+    if pack_id(stored) != expected_id:
         raise ValueError("the footer does not match the pack's id")
+    try:
+        data = seal.open(_FOOTER_NUMBER, stored)
+    except SealError as error:
+        raise ValueError(f"the footer can't be opened: {error}") from error
     if len(data) < _COUNTS.size:
         raise ValueError(f"the footer has {len(data)} bytes")
     block_count, chunk_count = _COUNTS.unpack_from(data)

@@ -1,4 +1,4 @@
-"""Reading one pack: nothing leaves it that was not verified against the pack's id."""
+"""Reading one pack: nothing leaves it that is not what was sealed, to the last bit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Final, Self
 from zstandard import ZstdDecompressor, ZstdError
 
 from store import pack
-from store.chunk import digest_of
 from store.errors import ImageDamaged, from_os_error
+from store.seal import HEAD_BYTES, Keyring, SealError
 
 # Packs up to this size are read at once: one system call instead of three or more.
 _WHOLE_BYTES: Final = 512 * 1024
@@ -24,7 +24,7 @@ _WHOLE_BYTES: Final = 512 * 1024
 _local = threading.local()
 
 
-def _decompress(data: bytes | memoryview, raw_bytes: int) -> bytes:
+def _decompress(data: bytes, raw_bytes: int) -> bytes:
     decompressor: ZstdDecompressor | None = getattr(_local, "decompressor", None)
     if decompressor is None:
         decompressor = _local.decompressor = ZstdDecompressor()
@@ -63,11 +63,11 @@ class BlockCache:
 class PackReader:
     """An open pack whose footer matched its id. A context manager.
 
-    The footer names each block by its hash, so a block that matches is what was written, and its chunks with it.
+    A block that its seal opens is what was written, and its chunks with it.
     Raises ImageDamaged, naming the file, when any byte that is looked at is not what was written.
     """
 
-    def __init__(self, path: Path, pack_id: bytes, cache: BlockCache) -> None:
+    def __init__(self, path: Path, pack_id: bytes, keys: Keyring, cache: BlockCache) -> None:
         self._path = path
         self._pack_id = pack_id
         self._cache = cache
@@ -78,7 +78,7 @@ class PackReader:
         except OSError as error:
             raise from_os_error(f"Pack {path} could not be opened", error) from error
         try:
-            self._read_footer(pack_id)
+            self._read_footer(pack_id, keys)
         except BaseException:
             os.close(self._fd)
             raise
@@ -111,20 +111,21 @@ class PackReader:
             count -= here
             number += 1
 
-    def _read_footer(self, pack_id: bytes) -> None:
+    def _read_footer(self, pack_id: bytes, keys: Keyring) -> None:
         size = os.fstat(self._fd).st_size
         self._whole = self._pread(0, size) if size <= _WHOLE_BYTES else None
         footer_end = size - pack.TRAILER_BYTES
         try:
+            self._seal = pack.resume(keys, bytes(self._stored(0, min(HEAD_BYTES, size))))
             footer_bytes = pack.parse_trailer(bytes(self._stored(max(0, footer_end), pack.TRAILER_BYTES)))
             footer_at = max(0, footer_end - footer_bytes)
-            self._footer = pack.parse_footer(bytes(self._stored(footer_at, footer_end - footer_at)), pack_id)
+            self._footer = pack.parse_footer(
+                bytes(self._stored(footer_at, footer_end - footer_at)), pack_id, self._seal
+            )
         except ValueError as error:
             raise self._damaged(str(error)) from error
-        if self._stored(0, len(pack.HEADER)) != pack.HEADER:
-            raise self._damaged(f"it doesn't begin as a pack of format {pack.VERSION} does")
         blocks = self._footer.blocks
-        self._block_at = list(accumulate((block.stored_bytes for block in blocks), initial=len(pack.HEADER)))
+        self._block_at = list(accumulate((block.stored_bytes for block in blocks), initial=HEAD_BYTES))
         if self._block_at[-1] != footer_at:
             raise self._damaged("its blocks don't fill it")
         self._first_chunk = list(accumulate((block.chunks for block in blocks), initial=0))
@@ -138,13 +139,13 @@ class PackReader:
             return kept
         block = self._footer.blocks[number]
         stored = self._stored(self._block_at[number], block.stored_bytes)
-        if digest_of(stored) != block.digest:
-            raise self._damaged(f"block {number} does not match its hash")
         first = self._first_chunk[number]
         lengths = (length for length, _ in self._footer.chunks[first : first + block.chunks])
         starts = list(accumulate(lengths, initial=0))
         try:
-            raw = _decompress(stored, block.raw_bytes)
+            raw = _decompress(self._seal.open(number, stored), block.raw_bytes)
+        except SealError as error:
+            raise self._damaged(f"block {number} can't be opened: {error}") from error
         except ZstdError as error:
             raise self._damaged(f"block {number} can't be unpacked: {error}") from error
         if len(raw) != block.raw_bytes or starts[-1] != block.raw_bytes:

@@ -1,4 +1,4 @@
-"""Writing one pack: chunks are gathered into blocks, compressed, and written to a temporary file."""
+"""Writing one pack: chunks are gathered into blocks, compressed, sealed, and written to a temporary file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Final, Self
 from zstandard import ZstdCompressor
 
 from store import pack
-from store.chunk import digest_of
 from store.errors import translated
+from store.seal import Keyring
 
 # 16 pages. Four times as much compresses 3% better, but whoever needs one page has to unpack them all, and after many
 # savepoints most blocks are needed for few.
@@ -43,15 +43,17 @@ def compress(data: bytes | bytearray) -> bytes:
 class PackWriter:
     """A pack in the making. As a context manager: leaving it removes the temporary file unless it was moved away."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: Keyring) -> None:
         self.path = path
+        head, self._seal = pack.begin(keys)
         self._fd: int | None = None
         self._block = bytearray()
         self._block_chunks = 0
         self._blocks: list[pack.Block] = []
         self._chunks: list[tuple[int, bytes]] = []
-        self._unwritten: list[bytes] = [pack.HEADER]
-        self._unwritten_bytes = len(pack.HEADER)
+        self._unwritten: list[bytes] = [head]
+        self._unwritten_bytes = len(head)
+        self._ended_blocks = 0
         self._threads: ThreadPoolExecutor | None = None
         self._compressing: deque[tuple[int, int, Future[bytes]]] = deque()
         self._raw_bytes = 0
@@ -93,7 +95,7 @@ class PackWriter:
             self._end_block()
         while self._compressing:
             self._take_compressed()
-        footer = pack.Footer(self._blocks, self._chunks).encode()
+        footer = pack.Footer(self._blocks, self._chunks).encode(self._seal)
         self._write(footer)
         self._write(pack.encode_trailer(len(footer)))
         self._flush(sync=sync)
@@ -102,22 +104,27 @@ class PackWriter:
     def _end_block(self) -> None:
         block, chunks = self._block, self._block_chunks
         self._block, self._block_chunks = bytearray(), 0
+        number = self._ended_blocks
+        self._ended_blocks += 1
         self._raw_bytes += len(block)
         if self._threads is None:
             if self._raw_bytes < _THREADS_FROM_BYTES:
-                self._add_block(compress(block), len(block), chunks)
+                self._add_block(self._stored(number, block), len(block), chunks)
                 return
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-compress")
-        self._compressing.append((len(block), chunks, self._threads.submit(compress, block)))
+        self._compressing.append((len(block), chunks, self._threads.submit(self._stored, number, block)))
         if len(self._compressing) > _IN_FLIGHT:
             self._take_compressed()
+
+    def _stored(self, number: int, block: bytearray) -> bytes:
+        return self._seal.seal(number, compress(block))
 
     def _take_compressed(self) -> None:
         raw_bytes, chunks, future = self._compressing.popleft()
         self._add_block(future.result(), raw_bytes, chunks)
 
     def _add_block(self, stored: bytes, raw_bytes: int, chunks: int) -> None:
-        self._blocks.append(pack.Block(len(stored), raw_bytes, chunks, digest_of(stored)))
+        self._blocks.append(pack.Block(len(stored), raw_bytes, chunks))
         self._write(stored)
 
     def _write(self, data: bytes) -> None:

@@ -140,4 +140,6 @@ def test_new_folders_of_a_store_are_synced_where_that_matters(tmp_path: Path, du
         check=True,
     )
     synced = re.findall(rf"fsync\(\d+<({tmp_path}[^>]*)>", trace.read_text())
-    assert synced == ([f"{tmp_path}/store", str(tmp_path)] if durability == "host" else [])
+    folders = [f"{tmp_path}/store", str(tmp_path)] if durability == "host" else []
+    # The key in any case: all that is ever sealed with it would be lost with it.
+    assert synced == [*folders, f"{tmp_path}/store.key.new", str(tmp_path)]

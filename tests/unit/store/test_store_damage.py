@@ -11,6 +11,9 @@ from store_images import contents, packs, restored
 from store import ImageDamaged, LocalStore
 from store.errors import ImageMissing
 from store.manifest import Manifest, ManifestError, Run, StoredFile, decode
+from store.seal import Keyring
+
+KEYS = Keyring({b"test": bytes(32)}, "the test")
 
 
 def flipped(path: Path, offset: int, bit: int = 0) -> None:
@@ -44,7 +47,7 @@ def test_image_is_refused_when_a_byte_of_its_pack_is_flipped(
     footer = int.from_bytes(pack.read_bytes()[-8:-4], "little")
     offset = {
         "header": 5,
-        "first block": 20,
+        "first block": 40,
         "last block": -8 - footer - 1,
         "footer": -8 - footer // 2,
         "trailer length": -8,
@@ -101,9 +104,11 @@ def test_image_is_stored_whole_when_its_parent_is_damaged(
     assert restored(store, "s2", tmp_path / "whole") == contents(image)
 
 
-def of(*files: StoredFile, folders: tuple[str, ...] = (), packs: tuple[bytes, ...] = (bytes(32),)) -> bytes:
-    """A manifest file with a right hash."""
-    return Manifest("s1", "x", packs, folders, files).encode()
+def of(
+    *files: StoredFile, folders: tuple[str, ...] = (), packs: tuple[bytes, ...] = (bytes(32),), keys: Keyring = KEYS
+) -> bytes:
+    """A manifest file that was sealed."""
+    return Manifest("s1", "x", packs, folders, files).encode(keys)
 
 
 ONE = (Run(0, 0, 1),)
@@ -114,7 +119,8 @@ ONE = (Run(0, 0, 1),)
 )
 def test_manifest_is_refused_when_a_name_leads_elsewhere(store_root: Path, tmp_path: Path, name: str) -> None:
     store = LocalStore(store_root)
-    for data in (of(StoredFile(name, 1, ONE), folders=("a",)), of(folders=("a", name))):
+    keys = store._keys
+    for data in (of(StoredFile(name, 1, ONE), folders=("a",), keys=keys), of(folders=("a", name), keys=keys)):
         (store_root / "manifests/s1.manifest").write_bytes(data)
         with pytest.raises(ImageDamaged, match=r"safe path|not a file name"):
             store.get("s1", tmp_path)
@@ -122,7 +128,7 @@ def test_manifest_is_refused_when_a_name_leads_elsewhere(store_root: Path, tmp_p
 
 def test_manifest_is_refused_when_a_name_stands_twice() -> None:
     with pytest.raises(ManifestError, match="twice"):
-        decode(of(StoredFile("x", 1, ONE), StoredFile("x", 1, ONE)), "s1")
+        decode(of(StoredFile("x", 1, ONE), StoredFile("x", 1, ONE)), "s1", KEYS)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +147,14 @@ def test_manifest_is_refused_when_a_name_stands_twice() -> None:
 )
 def test_manifest_is_refused_when_chunks_and_size_do_not_agree(file: StoredFile) -> None:
     with pytest.raises(ManifestError):
-        decode(of(file), "s1")
+        decode(of(file), "s1", KEYS)
 
 
 def test_image_is_refused_when_its_chunks_have_other_lengths_than_its_manifest_says(
     stored: LocalStore, store_root: Path, tmp_path: Path
 ) -> None:
     (pack,) = packs(store_root)
-    data = of(StoredFile("x", 3, ONE), packs=(bytes.fromhex(pack.stem),))
+    data = of(StoredFile("x", 3, ONE), packs=(bytes.fromhex(pack.stem),), keys=stored._keys)
     (store_root / "manifests/s1.manifest").write_bytes(data)
     with pytest.raises(ImageDamaged, match="length"):
         stored.get("s1", tmp_path)
@@ -158,7 +164,7 @@ def test_image_is_refused_when_its_manifest_asks_for_chunks_that_the_pack_has_no
     stored: LocalStore, store_root: Path
 ) -> None:
     (pack,) = packs(store_root)
-    data = of(StoredFile("x", 3, (Run(0, 100_000, 1),)), packs=(bytes.fromhex(pack.stem),))
+    data = of(StoredFile("x", 3, (Run(0, 100_000, 1),)), packs=(bytes.fromhex(pack.stem),), keys=stored._keys)
     (store_root / "manifests/s1.manifest").write_bytes(data)
     with pytest.raises(ImageDamaged, match="chunk 100000 is asked for"):
         stored.verify("s1")

@@ -96,5 +96,5 @@ def test_a_link_is_whole_or_refused_when_the_source_is_collected_at_the_same_tim
 def test_a_link_says_whose_image_it_is(store: LocalStore, image: Path, store_root: Path) -> None:
     store.put("s1", image, lineage="x")
     store.link("s1", "s2", lineage="y")
-    found = manifests.decode((store_root / "manifests/s2.manifest").read_bytes(), "s2")
+    found = manifests.decode((store_root / "manifests/s2.manifest").read_bytes(), "s2", store._keys)
     assert (found.savepoint_id, found.lineage) == ("s2", "y")
