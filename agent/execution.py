@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
 import json
 import os
 import signal
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Coroutine
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from flowsnap.v1 import agent_pb2 as pb
-from flowsnap.v1 import types_pb2
 
 import faults
 from agent import __version__, criu, savepoint
 from agent.channel import Channel, Frame, InFlight
-from agent.commit_record import write_commit_record
 from agent.config import AgentConfig
-from agent.errors import AgentError, CommitFailed, CriuRefused, NoTree, SpoolFull
+from agent.errors import AgentError, CriuRefused, NoTree
 from agent.output import Output
 from agent.paths import FLOW_DIR, SPOOL
 from agent.rest import holds_connections, rests
-from agent.savepoint import Conversation, Dumped, Kit, OpenCall
+from agent.savepoint import Conversation, Kit, OpenCall
+from agent.savepoints import Savepoints
 from agent.session import Session
 from agent.tree import Tree
 from agent.usage import Cgroup, UsageReports
-
-_T = TypeVar("_T")
 
 # Of CRIU's words, those that there is an answer to.
 _ADDRESS_IN_USE = "Address already in use"
 
 # The call that is all about its savepoint.
 _CREATE_DUMP = "create_dump"
-# With less room than this, a call waits for the commit of its savepoint.
-_ROOM_BYTES = 2 << 30
 # How long the end of the container waits for the commit of the newest savepoint.
 _LAST_COMMIT_S = 5
 # And for the last word on what the container used.
@@ -46,32 +39,23 @@ _LAST_USAGE_S = 0.3
 
 
 class Execution:
-    """Use from one event loop. CRIU's work runs in one thread, so that there is never more than one dump or restore."""
+    """Use from one event loop."""
 
     def __init__(self, config: AgentConfig, session: Session, service: criu.Service, tree: Tree | None) -> None:
         self._config = config
         self._session = session
-        self._service = service
         self._loop = asyncio.get_running_loop()
-        self._criu_thread = ThreadPoolExecutor(1, "criu")
         self._output = Output(session.append_log)
+        self._savepoints = Savepoints(config, session, service, self._output, self._living, self._ask_conversation)
         self._tree = tree
         self._channel: Channel | None = None
-        self._branch = config.branch
-        # The controller tells this container's agent, and its folders, from those of the one that was there before.
-        self._life = os.urandom(8).hex()
-        self._agent_id = f"{config.execution_id}-{self._life}"
+        # The controller tells this container's agent from that of the one that was there before.
+        self._agent_id = f"{config.execution_id}-{self._savepoints.life}"
         self._last_seq = 0
         self._restored: Any = None
         self._open: dict[int, OpenCall] = {}
         self._carrying: set[asyncio.Task[None]] = set()
         self._commands: set[asyncio.Task[None]] = set()
-        # One savepoint after the other, from the dump to its commit: that is what makes "the newest" mean something.
-        self._savepoint_lock = asyncio.Lock()
-        self._committing: asyncio.Task[str] | None = None
-        self._newest_savepoint = ""
-        self._switches_at_newest: tuple[int, ...] | None = None
-        self._folder_number = 0
         # A command that freezes is followed by a thaw when it is done. One that came before means that a controller
         # died in between, and that nobody waits for the command any more.
         self._thaws = 0
@@ -101,8 +85,7 @@ class Execution:
         if self._usage is not None and usage is not None:
             usage.cancel()
             last_usage = asyncio.create_task(self._usage.look(anyway=True))
-        if self._committing is not None:
-            await asyncio.wait((self._committing,), timeout=_LAST_COMMIT_S)
+        await self._savepoints.settle(_LAST_COMMIT_S)
         if self._tree is not None:
             self._tree.kill()
         if last_usage is not None:
@@ -127,7 +110,7 @@ class Execution:
             criu_version=savepoint.criu_version(),
             agent_id=self._agent_id,
             running=self._tree is not None and self._channel is not None and self._started,
-            branch=self._branch,
+            branch=self._savepoints.branch,
             fresh=not self._started,
         )
 
@@ -154,7 +137,7 @@ class Execution:
     async def _thaw(self) -> None:
         """After the dump or restore that is under way: CRIU leaves a tree as it found it, and would stop it again."""
         self._thaws += 1
-        await self._in_criu_thread(lambda: self._living().thaw())
+        await self._savepoints.in_criu_thread(lambda: self._living().thaw())
 
     def _living(self) -> Tree:
         if self._tree is None:
@@ -229,7 +212,7 @@ class Execution:
 
     async def _carry_out(self, call: OpenCall) -> None:
         if call.ordered:
-            failure = await self._savepoint_at(call)
+            failure = await self._savepoints.take_at(call, settled=True)
             await self._output.flush()
             if failure and call.name == _CREATE_DUMP:
                 self._reply_error(call, "SavepointError", failure)
@@ -238,7 +221,7 @@ class Execution:
         else:
             answer = asyncio.create_task(self._session.call(self._request(call)))
             try:
-                failure = await self._savepoint_at(call, settled=not self._may_commit_later())
+                failure = await self._savepoints.take_at(call, settled=False)
                 response = await answer
             finally:
                 answer.cancel()
@@ -261,7 +244,7 @@ class Execution:
 
     def _request(self, call: OpenCall) -> pb.CallRequest:
         return pb.CallRequest(
-            branch=self._branch,
+            branch=self._savepoints.branch,
             seq=call.seq,
             name=call.name,
             args_json=call.arguments.encode(),
@@ -292,57 +275,6 @@ class Execution:
 
     # --- savepoints
 
-    def _may_commit_later(self) -> bool:
-        """Whether a dump that is complete in the spool is as good as a commit.
-
-        Whoever of agent, container and controller dies, the commit is made up for from the spool. A power cut is
-        another matter, and on a disk that is nearly full the commit has to be waited for, because it may fail.
-        """
-        if self._config.durability == "host":
-            return False
-        disk = os.statvfs(SPOOL)
-        return disk.f_bavail * disk.f_frsize > _ROOM_BYTES
-
-    async def _savepoint_at(self, call: OpenCall, *, settled: bool = True) -> str:
-        """The savepoint of a call; answers why there is none, or an empty string. settled: not before its commit.
-
-        CRIU may refuse for reasons of the moment. The call goes on without its savepoint then, and the log says so.
-        """
-        try:
-            await self._take_when_room(call, settled=settled)
-        except CriuRefused as error:
-            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
-            return str(error)
-        except CommitFailed as error:
-            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
-            return f"store: {error}"
-        return ""
-
-    async def _take_when_room(self, call: OpenCall, *, settled: bool) -> None:
-        """A full spool is waited for, where the configuration says so. Raises CriuRefused, CommitFailed."""
-        pause, told = 0.5, False
-        while True:
-            try:
-                commit = await self._dump_and_begin_commit(types_pb2.SAVEPOINT_KIND_CALL, "", call, leave_frozen=False)
-                if settled:
-                    await asyncio.shield(commit)
-                else:
-                    commit.add_done_callback(functools.partial(self._tell_failed_commit, call))
-                return
-            except SpoolFull as error:
-                if self._config.on_store_full == "fail":
-                    raise CommitFailed(str(error)) from error
-                if not told:
-                    self._output.say(f"waiting for disk space to store the savepoint at {call.name}: {error}")
-                told = True
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
-
-    def _tell_failed_commit(self, call: OpenCall, commit: asyncio.Task[str]) -> None:
-        error = None if commit.cancelled() else commit.exception()
-        if error is not None:
-            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
-
     async def _savepoint_on_command(self, command: pb.TakeSavepoint, report: pb.ReportCommandRequest) -> None:
         tree, thaws = self._living(), self._thaws
         if command.if_idle:
@@ -350,100 +282,19 @@ class Execution:
             if holds_connections(processes) or not (tree.frozen or rests(processes)):
                 report.busy = True
                 return
-        unchanged = (
-            command.unless_unchanged
-            and self._switches_at_newest is not None
-            and not self._savepoint_lock.locked()
-            and (tree.frozen or tree.switches() == self._switches_at_newest)
-        )
-        if unchanged:
+        newest = self._savepoints.of_unchanged(tree) if command.unless_unchanged else None
+        if newest is not None:
             if command.leave_frozen:
                 tree.freeze()
-            report.unchanged = True
-            report.savepoint_id = self._newest_savepoint
+            report.unchanged, report.savepoint_id = True, newest
             return
         was_frozen = tree.frozen
-        report.savepoint_id = await self._take(command.kind, command.name, None, leave_frozen=command.leave_frozen)
+        report.savepoint_id = await self._savepoints.take(command.kind, command.name, leave_frozen=command.leave_frozen)
         if self._thaws != thaws:
-            await self._in_criu_thread(tree.thaw)
+            await self._savepoints.in_criu_thread(tree.thaw)
             return
         if was_frozen and not command.leave_frozen:
             tree.freeze()
-
-    async def _take(
-        self,
-        kind: types_pb2.SavepointKind.ValueType,
-        name: str,
-        call: OpenCall | None,
-        *,
-        leave_frozen: bool,
-    ) -> str:
-        """Dump and commit; answers the savepoint's id. Raises CriuRefused, CommitFailed."""
-        return await asyncio.shield(await self._dump_and_begin_commit(kind, name, call, leave_frozen=leave_frozen))
-
-    async def _dump_and_begin_commit(
-        self,
-        kind: types_pb2.SavepointKind.ValueType,
-        name: str,
-        call: OpenCall | None,
-        *,
-        leave_frozen: bool,
-    ) -> asyncio.Task[str]:
-        """Answers when the dump is complete on the disk: the task of its commit, of which the spool tells, too.
-
-        Raises CriuRefused; the task raises CommitFailed. The next savepoint waits for the task.
-        """
-        await self._savepoint_lock.acquire()
-        try:
-            tree = self._living()
-            self._folder_number += 1
-            folder = SPOOL / f"{self._life}-{self._branch}-{self._folder_number}"
-            dumped = await self._in_criu_thread(self._dump, tree, folder, leave_frozen)
-            request = pb.CommitSavepointRequest(
-                kind=kind,
-                name=name,
-                branch=self._branch,
-                image_dir=folder.name,
-                frozen_us=dumped.frozen_us,
-                dump_us=dumped.dump_us,
-                open_calls=[open_call.name for open_call in dumped.open_calls],
-                last_seq=dumped.last_seq,
-            )
-            if call is not None:
-                request.seq, request.call = call.seq, call.name
-                request.file, request.line, request.function = call.file, call.line, call.function
-            committing = asyncio.create_task(self._commit(request, folder, tree, dumped))
-        except BaseException:
-            self._savepoint_lock.release()
-            raise
-        self._committing = committing
-        return committing
-
-    async def _commit(self, request: pb.CommitSavepointRequest, folder: Path, tree: Tree, dumped: Dumped) -> str:
-        """Holds the savepoint lock, and releases it."""
-        try:
-            try:
-                faults.reach("agent.record.before")
-                # Without a record nobody makes up for the commit if all die just now; that is no reason to give it up.
-                with contextlib.suppress(OSError):
-                    write_commit_record(folder, request)
-                faults.reach("agent.record.after")
-                committed = await self._session.commit(request)
-                faults.reach("agent.commit.after")
-            except CommitFailed as error:
-                if tree.frozen:
-                    tree.thaw()
-                await asyncio.to_thread(savepoint.remove_folder, folder)
-                raise CommitFailed(str(error)) from error
-            self._newest_savepoint = committed.savepoint_id
-            self._switches_at_newest = tree.switches() if dumped.open_calls else None
-            return committed.savepoint_id
-        finally:
-            self._savepoint_lock.release()
-
-    def _dump(self, tree: Tree, folder: Path, leave_frozen: bool) -> Dumped:
-        """In CRIU's thread."""
-        return savepoint.take(self._service, tree, folder, self._ask_conversation, leave_frozen=leave_frozen)
 
     def _ask_conversation(self) -> Conversation:
         """From CRIU's thread, while the tree stands still: what the event loop knows of the pipes."""
@@ -460,22 +311,19 @@ class Execution:
         self._loop.call_soon_threadsafe(in_loop)
         return answer.result()
 
-    async def _in_criu_thread(self, work: Callable[..., _T], *arguments: object) -> _T:
-        return await self._loop.run_in_executor(self._criu_thread, work, *arguments)
-
     # --- loads
 
     async def _restore(self, command: pb.RestoreSavepoint, report: pb.ReportCommandRequest) -> None:
         """Restore beside the tree that lives, then swap. On failure the old tree is as it was before the command."""
         thaws = self._thaws
-        async with self._savepoint_lock:
+        async with self._savepoints.lock:
             old = self._tree
             was_frozen = old.frozen if old is not None else False
             if old is not None and not was_frozen:
                 old.freeze()
             faults.reach("agent.restore.before")
             try:
-                restored = await self._in_criu_thread(self._restore_beside, old, SPOOL / command.image_dir)
+                restored = await self._savepoints.in_criu_thread(self._restore_beside, old, SPOOL / command.image_dir)
             except BaseException:
                 if old is self._tree and old is not None and not was_frozen:
                     old.thaw()
@@ -487,9 +335,9 @@ class Execution:
                 raise AgentError("the controller that asked for the load is gone; the tree of before goes on")
             self._leave_tree()
             self._started = True
-            self._branch = command.branch
+            self._savepoints.branch = command.branch
             self._restored = json.loads(command.restored_json) if command.restored_json else None
-            self._newest_savepoint, self._switches_at_newest = command.savepoint_id, None
+            self._savepoints.loaded(command.savepoint_id)
             report.restore_us = restored.restore_us
             self._last_seq = restored.conversation.last_seq
             self._adopt(restored.tree, restored.conversation.in_flight)
@@ -518,7 +366,7 @@ class Execution:
                 raise
         # A port on which both trees listen can't be bound twice: the old one has to go first. It is kept as an image.
         kept = folder.with_name(f"{folder.name}-kept")
-        savepoint.take(self._service, old, kept, self._ask_conversation, leave_frozen=True)
+        self._savepoints.dump(old, kept, leave_frozen=True)
         old.replaced = True
         old.kill()
         try:
@@ -608,7 +456,7 @@ class Execution:
             report = pb.ReportExitRequest(error=str(said["error"]), exit_status=exit_status)
         else:
             report = pb.ReportExitRequest(exit_status=exit_status)
-        report.branch = self._branch
+        report.branch = self._savepoints.branch
         faults.reach("agent.end.before")
         await self._session.report_exit(report)
         faults.reach("agent.end.after")
