@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import subprocess
 import time
@@ -11,15 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flowsnap.v1 import control_pb2 as pb
-from platform_under_test import ENDED, Platform, containers
+from platform_under_test import ENDED, Platform, containers, volumes
 
 _LONG_AGO_S = 7200
-
-
-def volumes() -> set[str]:
-    """Of Docker's engine, whoever made them."""
-    asked = ["docker", "volume", "ls", "--quiet"]
-    return set(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
+# Of a container, or of one of its layers.
+_ID = re.compile("[0-9a-f]{64}")
 
 
 def assert_savepoints_are_good(platform: Platform) -> None:
@@ -43,12 +40,12 @@ def assert_savepoints_are_good(platform: Platform) -> None:
 
 
 def assert_nothing_left(platform: Platform) -> None:
-    """No container, mount, socket or agent's folder. Waits for what goes by itself when an execution has ended."""
+    """No container, volume, mount, socket or agent's folder. Waits for what goes by itself after an end."""
     assert [execution.id for execution in platform.list() if execution.status not in ENDED] == []
     left: list[str] = []
 
     def tidy() -> bool:
-        left[:] = _left_behind(platform.data_dir)
+        left[:] = [*_left_behind(platform.data_dir), *_left_in_engine(platform.volumes_before or set())]
         return not left
 
     try:
@@ -60,10 +57,9 @@ def assert_nothing_left(platform: Platform) -> None:
 def _left_behind(data_dir: Path) -> Iterator[str]:
     yield from (f"container {name}" for name in containers(data_dir))
     yield from (f"folder {folder}" for folder in (data_dir / "agents").iterdir())
-    for mounts in [Path("/proc/self/mountinfo"), *Path("/proc").glob("[0-9]*/mountinfo")]:
-        with contextlib.suppress(OSError):
-            if f"{data_dir}/" in mounts.read_text():
-                yield f"{mounts} has a mount of it"
+    for mounts, text in _mounts():
+        if f"{data_dir}/" in text:
+            yield f"{mounts} has a mount of it"
     known = {data_dir / "run" / "control.sock", data_dir / "agent-socket" / "agent.sock"}
     # Folders may go while they are walked.
     for folder, _, names in os.walk(data_dir):
@@ -71,3 +67,33 @@ def _left_behind(data_dir: Path) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(path.lstat().st_mode) and path not in known:
                     yield f"socket {path}"
+
+
+def _left_in_engine(volumes_before: set[str]) -> Iterator[str]:
+    """Volumes, and what the engine had mounted for a container: its layers, its /dev/shm."""
+    yield from (f"volume {name}" for name in volumes() - volumes_before)
+    root = _docker("info", "--format", "{{.DockerRootDir}}").strip()
+    before = _engine_mounts(root)
+    known = set(_ID.findall(_docker("inspect", *_docker("ps", "--all", "--quiet", "--no-trunc").split())))
+    # Others use the engine, too: what comes or goes just now is no leftover.
+    for mount in before & _engine_mounts(root):
+        if not known.issuperset(_ID.findall(mount)):
+            yield f"mount {mount}"
+
+
+def _engine_mounts(root: str) -> set[str]:
+    """Mount points below the engine's folder that belong to a container or to its layers."""
+    points = {line.split()[4] for _, text in _mounts() for line in text.splitlines()}
+    return {point for point in points if point.startswith(f"{root}/") and _ID.search(point)}
+
+
+def _mounts() -> Iterator[tuple[Path, str]]:
+    """In each mount namespace, as far as processes live in it."""
+    for mounts in [Path("/proc/self/mountinfo"), *Path("/proc").glob("[0-9]*/mountinfo")]:
+        with contextlib.suppress(OSError):
+            yield mounts, mounts.read_text()
+
+
+def _docker(*arguments: str) -> str:
+    """What it said; nothing of containers that are gone."""
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False).stdout

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grpc
 from flowsnap.v1 import control_pb2 as pb
-from flowsnap.v1 import control_pb2_grpc, types_pb2
+from flowsnap.v1 import control_pb2_grpc, platform_pb2, platform_pb2_grpc, types_pb2
 
 ENDED = (
     types_pb2.EXECUTION_STATUS_ENDED_SUCCESS,
@@ -47,12 +47,16 @@ class Platform:
             # Several run at the same time.
             self._options += ("--http-listen", "off")
         self.process: subprocess.Popen[bytes] | None = None
+        # Those that the engine had before; asked for with the first start.
+        self.volumes_before: set[str] | None = None
 
     # --- the controller's life
 
     def start(self, faults: str = "") -> None:
         """faults: a plan of what it and its agents are to die of, as the module faults reads it."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self.volumes_before is None:
+            self.volumes_before = volumes()
         with (self.data_dir / "controller.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "controller", "--data-dir", str(self.data_dir), *self._options],
@@ -73,6 +77,7 @@ class Platform:
         self.flows = control_pb2_grpc.FlowServiceStub(self.channel)
         self.connections = control_pb2_grpc.ConnectionServiceStub(self.channel)
         self.system = control_pb2_grpc.SystemServiceStub(self.channel)
+        self.settings = platform_pb2_grpc.SettingServiceStub(self.channel)
         deadline = time.monotonic() + _START_S
         while True:
             try:
@@ -258,6 +263,10 @@ class Platform:
     def resume(self, execution: str) -> None:
         self.executions.ResumeExecution(pb.ResumeExecutionRequest(execution=execution), timeout=60)
 
+    def save_setting(self, name: str, value: object) -> None:
+        request = platform_pb2.SaveSettingRequest(name=name, value_json=json.dumps(value).encode())
+        self.settings.SaveSetting(request, timeout=10)
+
     def connect(self, name: str, connector_type: str, **value: object) -> None:
         connection = types_pb2.Connection(
             name=name, connector_type=connector_type, value_json=json.dumps(value).encode()
@@ -274,6 +283,12 @@ def containers(data_dir: Path) -> list[str]:
         check=True,
     )
     return answer.stdout.split()
+
+
+def volumes() -> set[str]:
+    """Of Docker's engine, whoever made them."""
+    asked = ["docker", "volume", "ls", "--quiet"]
+    return set(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split())
 
 
 @contextlib.contextmanager

@@ -10,26 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from counting import COUNTING, assert_counted
 from flowsnap.v1 import types_pb2
 from platform_under_test import CANCELLED, ERROR, SUCCESS, Platform, containers
 
 SLEEPING = types_pb2.EXECUTION_STATUS_SLEEPING
 PAUSED = types_pb2.EXECUTION_STATUS_PAUSED
 WAITING_CHILD = types_pb2.EXECUTION_STATUS_WAITING_CHILD
-
-# It counts in its memory what it did, and in a setting how often the platform did it.
-COUNTING = """
-    def handler(system, this):
-        steps = []
-        for step in range(3):
-            system.setting("count-" + this.get("name")).list_append(step)
-            steps.append(step)
-        this.sleep(this.get("input_value"))
-        steps.append("awake")
-        system.setting("count-" + this.get("name")).list_append("awake")
-        this.set_output("steps", steps)
-        this.set_output("count", system.setting("count-" + this.get("name")).get("value"))
-"""
 
 
 def _docker(*arguments: str) -> str:
@@ -52,21 +39,13 @@ def _remove_container(platform: Platform, execution: str) -> None:
     _docker("rm", "-f", platform.container(execution))
 
 
-def _assert_counted(platform: Platform, execution: str) -> None:
-    """Each step once, in the flow's memory and in what the platform did for it."""
-    ended = platform.wait_ended(execution)
-    assert ended.status == SUCCESS, ended.message
-    assert platform.output(execution) == {"steps": [0, 1, 2, "awake"], "count": [0, 1, 2, "awake"]}
-    assert (ended.branch, ended.load_count) == (1, 0)
-
-
 @pytest.mark.parametrize("fault", [_kill_agent, _kill_flow, _kill_container, _remove_container])
 def test_execution_goes_on_by_itself(platform: Platform, fault: Callable[[Platform, str], None]) -> None:
     execution = platform.run(COUNTING, 4, name=f"goes-on{fault.__name__}")
     platform.wait_status(execution, SLEEPING)
     fault(platform, execution)
     platform.wait_until(lambda: platform.get(execution).recovery_count == 1, execution)
-    _assert_counted(platform, execution)
+    assert_counted(platform, execution)
     (line,) = [line for line in platform.log(execution, "system") if "recovered" in line]
     # Docker tells of a removal in steps; which one is seen first is chance.
     assert "signal 9" in line or ("its container" in line and fault is _remove_container), line
@@ -232,12 +211,12 @@ def test_all_go_on_when_every_container_is_gone_with_the_controller(own_platform
     _docker("rm", "-f", *containers(own_platform.data_dir))
     own_platform.start()
     for execution in sleepers:
-        _assert_counted(own_platform, execution)
+        assert_counted(own_platform, execution)
     assert own_platform.wait_ended(parent).status == SUCCESS
     assert own_platform.get(paused).status == PAUSED
     assert not [name for name in containers(own_platform.data_dir) if paused in name]
     own_platform.resume(paused)
-    _assert_counted(own_platform, paused)
+    assert_counted(own_platform, paused)
 
 
 def test_sleep_keeps_its_end(own_platform: Platform) -> None:
@@ -247,7 +226,7 @@ def test_sleep_keeps_its_end(own_platform: Platform) -> None:
     own_platform.kill_controller()
     _remove_container(own_platform, execution)
     own_platform.start()
-    _assert_counted(own_platform, execution)
+    assert_counted(own_platform, execution)
     assert 5 < time.monotonic() - began < 12
 
 
