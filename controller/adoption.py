@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from controller.calls import Calls
 from controller.containers import Containers
 from controller.endings import Endings
-from controller.errors import Unavailable
+from controller.errors import FlowsnapError
 from controller.live import REATTACH_LIMIT_S, Live
 from controller.losses import Loss
 from controller.model import ExecutionType, Status
@@ -96,9 +96,13 @@ class Adoption:
     async def _came_back(self, live: Live) -> bool:
         """Whether its agent attached, with the tree that the records know."""
         attaching = asyncio.ensure_future(live.attached.wait())
-        ending = asyncio.ensure_future(self._services.launcher.wait_end(live.execution_id))
+        ending = asyncio.ensure_future(self._containers.end(live.execution_id))
         try:
-            await asyncio.wait({attaching, ending}, timeout=REATTACH_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            while True:
+                await asyncio.wait({attaching, ending}, timeout=REATTACH_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+                # Nothing can be done about one that does not attach while the engine is away; it may still come.
+                if attaching.done() or ending.done() or await self._engine_answers():
+                    break
         finally:
             attaching.cancel()
             ending.cancel()
@@ -111,12 +115,19 @@ class Adoption:
         # A fresh one was to restore a savepoint; any other reports how its process ended.
         return not live.attached_fresh or live.head_savepoint_id is None
 
+    async def _engine_answers(self) -> bool:
+        try:
+            await self._services.launcher.list_executions()
+        except FlowsnapError:
+            return False
+        return True
+
     async def _sweep(self, housed: set[str]) -> None:
         """However long the engine refuses: nobody else would remove what is left."""
         while True:
             try:
                 return await self._sweep_once(housed)
-            except Unavailable as error:
+            except FlowsnapError as error:
                 _log.warning("the sweep of containers is tried again: %s", error)
             await asyncio.sleep(_ENGINE_RETRY_S)
 

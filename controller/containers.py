@@ -14,7 +14,7 @@ import faults
 from controller.endings import Endings
 from controller.errors import FlowsnapError, Internal, NotFound, ResourceExhausted, Unavailable
 from controller.live import ATTACH_LIMIT_S, Live
-from controller.losses import LossHandler, container_loss
+from controller.losses import ENDED_WITH_ENGINE, LossHandler, container_loss
 from controller.model import Execution, Status
 from controller.ports import ContainerEnd, ContainerSpec
 from controller.services import Services
@@ -88,23 +88,29 @@ class Containers:
         )
 
     async def unless_it_ends(self, live: Live, work: Awaitable[T]) -> T:
-        """The result of work that needs the container. Raises Internal when that ends meanwhile."""
+        """The result of work that needs the container.
+
+        Raises Internal when that ends meanwhile, Unavailable when others ended it.
+        """
         working = asyncio.ensure_future(work)
-        watching = asyncio.ensure_future(self._services.launcher.wait_end(live.execution_id))
+        watching = asyncio.ensure_future(self.end(live.execution_id))
         try:
             await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 return await working
             end = await watching
+            what = f"execution {live.execution_id}: its new container"
+            if end.ended_by_others:
+                raise Unavailable(f"{what} was ended, perhaps with the Docker engine; try again")
             why = "out of memory: raise its memory limit" if end.oom_killed else f"exit status {end.exit_status}"
-            raise Internal(f"execution {live.execution_id}: its new container ended: {why}")
+            raise Internal(f"{what} ended: {why}")
         finally:
             for task in (working, watching):
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)
 
     async def _watch(self, live: Live, container: int) -> None:
-        end = await self._end(live.execution_id)
+        end = await self.end(live.execution_id)
         if live.ended.is_set() or live.container != container:
             return
         execution = await self._services.execution(live.execution_id)
@@ -114,7 +120,8 @@ class Containers:
         if self._when_lost is not None:
             self._when_lost(live, container, live.branch, loss)
 
-    async def _end(self, execution_id: str) -> ContainerEnd:
+    async def end(self, execution_id: str) -> ContainerEnd:
+        """Once its container has ended, whatever the engine says meanwhile."""
         while True:
             try:
                 return await self._services.launcher.wait_end(execution_id)
@@ -126,6 +133,8 @@ class Containers:
         told = False
         while not live.ended.is_set() and live.container == container:
             try:
+                if told and await self._was_started(live, container):
+                    return
                 await self.start(execution, "start", execution.branch)
                 break
             except (Unavailable, ResourceExhausted) as error:
@@ -142,6 +151,19 @@ class Containers:
             return
         self.watch(live)
         self._services.background(self._expect_agent(live, container), f"waiting for the agent of {live.execution_id}")
+
+    async def _was_started(self, live: Live, container: int) -> bool:
+        """Whether the engine carried an earlier start out, and went before it said so; else nothing of it is left."""
+        if live.attached.is_set():
+            self.watch(live)
+            return True
+        await self._services.launcher.remove(live.execution_id)
+        if live.link is None:
+            return False
+        # Its script had begun, and may have made calls.
+        if self._when_lost is not None:
+            self._when_lost(live, container, live.branch, ENDED_WITH_ENGINE)
+        return True
 
     async def _expect_agent(self, live: Live, container: int) -> None:
         try:

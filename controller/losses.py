@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from controller.ports import ContainerEnd, Launcher
 
 _MIB = 1024 * 1024
 _KILLED = 128  # exit status of a process that a signal killed: that and the signal's number
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class Loss:
     advice: str = "load an older savepoint"
     blamed: bool = True
 
+
+ENDED_WITH_ENGINE = Loss("its container ended with the Docker engine", blamed=False)
 
 # Brings the execution back; returns at once. container and branch: where the loss was seen.
 LossHandler = Callable[[Live, int, int, Loss], None]
@@ -42,14 +47,19 @@ async def container_loss(launcher: Launcher, execution: Execution, end: Containe
     """Its container ended by itself, or was ended by others."""
     if end.oom_killed:
         return out_of_memory(execution)
+    if end.engine_away:
+        return ENDED_WITH_ENGINE
     if end.exit_status < 0:
         return Loss("its container was removed")
+    if end.ended_by_others:
+        return Loss("its container was stopped", blamed=False)
     if end.exit_status > _KILLED:
         return Loss(f"its container was killed by signal {end.exit_status - _KILLED}")
     try:
         tail = (await launcher.tail(execution.id)).strip()
     except FlowsnapError as error:
-        tail = str(error)
+        _log.warning("execution %s: %s", execution.id, error)
+        tail = ""
     words = f"its container ended with exit status {end.exit_status}"
     return Loss(f"{words}; its agent's last line: {tail.splitlines()[-1]}" if tail else words)
 

@@ -494,11 +494,17 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ContainerEnd:
-    """How a container ended by itself."""
+    """How a container ended by itself. engine_away: while the engine that held it was away, or as that came back."""
 
     execution_id: str
     exit_status: int
     oom_killed: bool
+    engine_away: bool = False
+
+    @property
+    def ended_by_others(self) -> bool:
+        """Nothing that a flow does ends an agent well, or its engine."""
+        return not self.oom_killed and (self.engine_away or self.exit_status == 0)
 
 
 class Launcher(Protocol):
@@ -508,7 +514,10 @@ class Launcher(Protocol):
         """Raises NotFound for an image that is not there, Unavailable when the engine does not answer."""
 
     async def remove(self, execution_id: str) -> None:
-        """Kill and remove the execution's container; does nothing when there is none."""
+        """Kill and remove the execution's container; does nothing when there is none.
+
+        Raises Unavailable when the engine does not remove it, whatever its reason.
+        """
 
     async def oom_killed(self, execution_id: str) -> bool:
         """Whether the kernel killed a process of the container for memory."""

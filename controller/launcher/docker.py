@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Starts and removals wait for the kernel most of the time; the engine itself works on about as many at once.
 _THREADS = 16
+_LOOK_AGAIN_S = 5.0
 
 _T = TypeVar("_T")
 
@@ -77,13 +78,15 @@ class DockerLauncher:
         while True:
             # Watch first, then look: what happens in between ends the wait.
             with events.watching(execution_id) as changed:
+                longest_s: float | None = None
                 try:
                     end, running = await self._ask(lambda engine: engine.look(execution_id))
                 except Unavailable:
-                    running = True
+                    # It may be back already, and never have been away for those who follow its events.
+                    running, longest_s = True, _LOOK_AGAIN_S
                 if not running:
                     return end
-                await changed
+                await asyncio.wait({changed}, timeout=longest_s)
 
     async def tail(self, execution_id: str) -> str:
         """The last 20 lines that the container's first process wrote; empty when there is no container."""

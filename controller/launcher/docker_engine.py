@@ -6,8 +6,9 @@ import io
 import socket
 import tarfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 from docker import APIClient, errors
@@ -15,7 +16,7 @@ from docker.constants import DEFAULT_UNIX_SOCKET
 from docker.utils import kwargs_from_env
 
 from controller.config import Config
-from controller.errors import InvalidArgument, NotFound
+from controller.errors import AlreadyExists, FlowsnapError, Internal, InvalidArgument, NotFound, Unavailable
 from controller.launcher.docker_container import (
     EXECUTION_LABEL,
     container_name,
@@ -29,6 +30,8 @@ from controller.ports import ContainerEnd, ContainerSpec
 
 _TIMEOUT_S = 60
 _TAIL_LINES = 20
+_REMOVAL_S = 10.0
+_REMOVAL_LOOK_S = 0.05
 _ENDED_STATES = ("exited", "dead", "removing")
 
 
@@ -63,20 +66,19 @@ class DockerEngine:
             with self._asking(f"container {name} of image {spec.image}: start") as client:
                 client.start(created["Id"])
         except BaseException:
-            self.remove(spec.execution_id)
+            # Where the engine is away now, whoever tries again removes it.
+            with suppress(FlowsnapError):
+                self.remove(spec.execution_id)
             raise
 
     def remove(self, execution_id: str) -> None:
         name = container_name(execution_id)
-        with self._asking(f"container {name}: remove") as client:
-            try:
-                client.remove_container(name, force=True, v=True)
-            except errors.NotFound:
-                pass
-            except errors.APIError as error:
-                # Somebody else is removing it: that will do.
-                if error.status_code != HTTPStatus.CONFLICT:
-                    raise
+        try:
+            with self._asking(f"container {name}: remove") as client:
+                _remove(client, name)
+        except (AlreadyExists, Internal) as error:
+            # It is in the way of the next one until the engine has changed its mind.
+            raise Unavailable(str(error)) from error
         self.events.forget(execution_id)
 
     def look(self, execution_id: str) -> tuple[ContainerEnd, bool]:
@@ -87,14 +89,17 @@ class DockerEngine:
                 state = client.inspect_container(name)["State"]
         except NotFound:
             state = {"Status": "dead", "ExitCode": -1, "OOMKilled": False}
-        exit_status, oom = self.events.seen(execution_id)
+        seen, running = self.events.seen(execution_id), state["Status"] not in _ENDED_STATES
+        if running:
+            self.events.runs(execution_id)
         end = ContainerEnd(
             execution_id=execution_id,
-            exit_status=int(state["ExitCode"]) if exit_status is None else exit_status,
+            exit_status=int(state["ExitCode"]) if seen.exit_status is None else seen.exit_status,
             # The flag is about the first process; a process below it that was killed shows as an event alone.
-            oom_killed=bool(state["OOMKilled"]) or oom,
+            oom_killed=bool(state["OOMKilled"]) or seen.oom,
+            engine_away=seen.engine_away,
         )
-        return end, state["Status"] not in _ENDED_STATES
+        return end, running
 
     def image_id(self, image: str) -> str:
         with self._asking(f"image {image}: inspect") as client:
@@ -140,13 +145,37 @@ class DockerEngine:
                 client = self._connected
             yield client
         except DOCKER_ERRORS as error:
-            raise translated(error, what) from error
+            raise translated(error, what, self._answers) from error
+
+    def _answers(self) -> bool:
+        """Whether the engine is well, and refused what it was asked alone."""
+        try:
+            return self._connected is not None and bool(self._connected.ping())
+        except DOCKER_ERRORS:
+            return False
 
     def _connect(self) -> APIClient:
         # Found as the docker command finds it: DOCKER_HOST, or its socket.
         where = kwargs_from_env()
         _try_socket(where.get("base_url", DEFAULT_UNIX_SOCKET))
         return APIClient(version="auto", timeout=_TIMEOUT_S, max_pool_size=self._connections, **where)
+
+
+def _remove(client: APIClient, name: str) -> None:
+    """Returns when it is gone, whoever removes it."""
+    deadline = time.monotonic() + _REMOVAL_S
+    while True:
+        try:
+            client.remove_container(name, force=True, v=True)
+        except errors.NotFound:
+            return
+        except errors.APIError as error:
+            # Somebody else is removing it, and has its name until then.
+            if error.status_code != HTTPStatus.CONFLICT or time.monotonic() > deadline:
+                raise
+        else:
+            return
+        time.sleep(_REMOVAL_LOOK_S)
 
 
 def _only_file(archive: bytes, path: str, image: str) -> bytes:

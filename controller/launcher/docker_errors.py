@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 
 import requests
@@ -21,8 +22,8 @@ from controller.errors import (
 DOCKER_ERRORS = (errors.DockerException, requests.RequestException, OSError)
 
 
-def translated(error: Exception, what: str) -> FlowsnapError:
-    """what: the attempt and its object, such as "container flowsnap-1: start"."""
+def translated(error: Exception, what: str, answers: Callable[[], bool]) -> FlowsnapError:
+    """what: the attempt and its object, such as "container flowsnap-1: start". answers: whether the engine does."""
     if not isinstance(error, errors.APIError):
         return Unavailable(
             f"{what}: the Docker engine does not answer: {error}; start it with `systemctl start docker` or `dockerd`"
@@ -40,9 +41,16 @@ def translated(error: Exception, what: str) -> FlowsnapError:
             kind, words = AlreadyExists, f"{words}; remove that container first"
         case HTTPStatus.BAD_REQUEST:
             kind = InvalidArgument
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR and (_passes(words) or not answers()):
+            kind, words = Unavailable, f"{words} (HTTP {status}); try again, and see whether the engine is well"
         case _:
             kind, words = Internal, f"{words} (HTTP {error.status_code}); the engine's own log may say more"
     return kind(f"{what}: {words}")
+
+
+def _passes(words: str) -> bool:
+    """Whether the engine says that its containerd is away: the name of a gRPC status ends its words."""
+    return words.rstrip().endswith(": unavailable")
 
 
 def _words(error: errors.APIError) -> str:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from docker import APIClient
@@ -23,12 +23,13 @@ _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 @dataclass(slots=True)
-class _Seen:
+class Seen:
     """What events told of an execution's container; container_id is empty for one that was there before."""
 
     container_id: str
     exit_status: int | None = None
     oom: bool = False
+    engine_away: bool = False  # since somebody saw that it runs
 
 
 class DockerEvents:
@@ -43,7 +44,7 @@ class DockerEvents:
         self._filters = {"type": "container", "event": ["die", "oom", "destroy"], "label": label}
         self._lock = threading.Lock()
         self._waiters: dict[str, set[_Waiter]] = {}
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._closing = threading.Event()
         self._stream: Any = None
         self._thread: threading.Thread | None = None
@@ -87,13 +88,20 @@ class DockerEvents:
         """Remember the execution's events from now on: of that container alone, or of the one that is there."""
         with self._lock:
             if container_id or execution_id not in self._seen:
-                self._seen[execution_id] = _Seen(container_id)
+                self._seen[execution_id] = Seen(container_id)
 
-    def seen(self, execution_id: str) -> tuple[int | None, bool]:
-        """The exit status, None without a die event, and whether there was an OOM kill."""
+    def seen(self, execution_id: str) -> Seen:
+        """What there was to see of its container so far."""
         with self._lock:
             seen = self._seen.get(execution_id)
-            return (None, False) if seen is None else (seen.exit_status, seen.oom)
+            return Seen("") if seen is None else replace(seen)
+
+    def runs(self, execution_id: str) -> None:
+        """It was looked at: it has outlived whatever became of the engine."""
+        with self._lock:
+            seen = self._seen.get(execution_id)
+            if seen is not None and self._stream is not None:
+                seen.engine_away = False
 
     def forget(self, execution_id: str) -> None:
         """Drop what was seen of a container that is removed."""
@@ -107,6 +115,7 @@ class DockerEvents:
             except DOCKER_ERRORS as error:
                 if not self._closing.is_set():
                     _log.warning("docker events: %s; trying again every %s s", error, RECONNECT_S)
+            self._away()
             self._closing.wait(RECONNECT_S)
 
     def _follow(self) -> None:
@@ -126,6 +135,12 @@ class DockerEvents:
             with self._lock:
                 self._stream = None
             client.close()
+
+    def _away(self) -> None:
+        with self._lock:
+            for seen in self._seen.values():
+                # An end that was told before is no doing of the engine's.
+                seen.engine_away = seen.exit_status is None
 
     def _take(self, event: dict[str, Any]) -> None:
         actor = event["Actor"]

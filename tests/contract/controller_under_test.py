@@ -17,7 +17,7 @@ from controller.app import App
 from controller.config import Config
 from controller.datadir import DataDir
 from controller.db import SqlDatabase, migrate, sqlite_url
-from controller.errors import NotFound, Unavailable
+from controller.errors import AlreadyExists, NotFound, Unavailable
 from controller.ports import Connector, ContainerEnd, ContainerSpec, ImageStore
 from controller.services import Services
 from controller.tokens import AgentTokens
@@ -35,6 +35,9 @@ class FakeLauncher:
         self.specs: list[ContainerSpec] = []
         self.refuse = ""
         self.refuse_removal = ""
+        self.loses_answers = False  # a start is carried out, and nobody hears of it
+        self.away = ""  # why the engine does not answer
+        self.ends_with_engine = False
         self.missing: set[str] = set()
         self.on_start: Callable[[FakeAgent], None] = lambda agent: None
         self.oom: set[str] = set()
@@ -65,11 +68,16 @@ class FakeLauncher:
             raise Unavailable(self.refuse)
         if spec.image in self.missing:
             raise NotFound(f"image {spec.image}: No such image")
+        if spec.execution_id in self.agents:
+            raise AlreadyExists(f"container of {spec.execution_id}: its name is already in use")
         self.specs.append(spec)
         self._ends[spec.execution_id] = asyncio.Event()
         agent = self.agents[spec.execution_id] = FakeAgent(spec.agent_dir, self._socket)
         self.on_start(agent)
         self._started.set()
+        if self.loses_answers:
+            self.loses_answers = False
+            raise Unavailable("the engine was gone before it answered")
 
     async def remove(self, execution_id: str) -> None:
         if self.refuse_removal:
@@ -93,12 +101,14 @@ class FakeLauncher:
     async def wait_end(self, execution_id: str) -> ContainerEnd:
         if execution_id in self._ends:
             await self._ends[execution_id].wait()
-        return ContainerEnd(execution_id, 137, oom_killed=False)
+        return ContainerEnd(execution_id, 137, oom_killed=False, engine_away=self.ends_with_engine)
 
     async def tail(self, execution_id: str) -> str:
         return "agent: fell over"
 
     async def list_executions(self) -> list[str]:
+        if self.away:
+            raise Unavailable(self.away)
         return list(self.agents)
 
     async def close(self) -> None:

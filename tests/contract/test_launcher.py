@@ -17,6 +17,7 @@ from controller.config import DEFAULT_IMAGE, MIB, Config
 from controller.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
 from controller.launcher.docker import DockerLauncher
 from controller.launcher.docker_container import container_name, reader_label
+from controller.launcher.docker_engine import DockerEngine
 from controller.ports import ContainerEnd, ContainerSpec, Launcher
 
 # Any image with a shell and python3 will do.
@@ -193,7 +194,41 @@ async def test_wait_goes_on_when_the_engine_was_away(config: Config, spec: Conta
         await asyncio.sleep(0.2)
         assert not wait.done()
         os.symlink("/var/run/docker.sock", no_engine)
-        assert await wait == ContainerEnd(spec.execution_id, -1, False)
+        assert await wait == ContainerEnd(spec.execution_id, -1, False, engine_away=True)
+
+
+async def test_end_is_found_when_the_look_at_it_failed_once(
+    config: Config, spec: ContainerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No further event tells of it."""
+    looked, look = 0, DockerEngine.look
+
+    def fails_once(engine: DockerEngine, execution_id: str) -> tuple[ContainerEnd, bool]:
+        nonlocal looked
+        looked += 1
+        if looked == 1:
+            raise Unavailable("the engine does not answer")
+        return look(engine, execution_id)
+
+    async with launching(config, *shell("exit 7")) as launcher:
+        await launcher.start(spec)
+        while (await launcher.wait_end(spec.execution_id)).exit_status != 7:
+            pass
+        monkeypatch.setattr(DockerEngine, "look", fails_once)
+        async with asyncio.timeout(30):
+            assert (await launcher.wait_end(spec.execution_id)).exit_status == 7
+    assert looked == 2
+
+
+async def test_container_that_is_being_removed_is_gone_when_its_removal_returns(
+    config: Config, spec: ContainerSpec
+) -> None:
+    async with launching(config, *SLEEP) as launcher:
+        await launcher.start(spec)
+        removals = [asyncio.create_task(launcher.remove(spec.execution_id)) for _ in range(4)]
+        await asyncio.wait(removals, return_when=asyncio.FIRST_COMPLETED)
+        assert await launcher.list_executions() == []
+        await asyncio.gather(*removals)
 
 
 async def test_container_is_named_after_its_execution_when_started(config: Config, spec: ContainerSpec) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +65,35 @@ def test_running_executions_go_on_while_the_engine_answers_500(faulty_platform: 
     _finish(platform, execution)
 
 
+def test_child_starts_and_one_that_is_lost_comes_back_when_the_engine_is_well_again(
+    faulty_platform: Platform, proxy: EngineProxy
+) -> None:
+    platform = faulty_platform
+    lost = platform.run("def handler(system, this):\n    this.create_dump('here')\n    this.sleep(5)\n")
+    parent = platform.run(
+        """
+        import time
+
+        def handler(system, this):
+            print("RESULT begun")
+            while not system.setting("go").exists():
+                time.sleep(0.05)
+            this.script("def handler(system, this): this.log('born')")
+        """
+    )
+    platform.wait_results(parent, 1)
+    platform.wait_savepoint(lost, "sleep")
+    agent = platform.agent_pid(lost)
+    proxy.be("500")
+    platform.save_setting("go", True)
+    os.kill(agent, signal.SIGKILL)
+    platform.wait_until(lambda: _says(platform, "can't be started yet"), parent)
+    proxy.be("pass")
+    for execution in (parent, lost):
+        assert platform.wait_ended(execution).status == SUCCESS, platform.log(execution)
+    assert platform.get(lost).recovery_count == 1
+
+
 def test_the_container_of_one_that_ends_meanwhile_goes_when_the_engine_answers_again(
     faulty_platform: Platform, proxy: EngineProxy
 ) -> None:
@@ -96,6 +127,10 @@ def _creation(script: str) -> object:
     from flowsnap.v1 import control_pb2
 
     return control_pb2.CreateExecutionRequest(script=script, flow_name="late.py")
+
+
+def _says(platform: Platform, words: str) -> bool:
+    return words in platform.controller_log()
 
 
 def _finish(platform: Platform, execution: str) -> None:
