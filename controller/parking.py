@@ -58,7 +58,10 @@ class Parking:
             now = loop.time()
             for live in self._services.live:
                 since = live.idle_since
-                if live.housed and since is not None and now >= max(since + after_s, live.park_not_before):
+                if since is None or now < max(since + after_s, live.park_not_before):
+                    continue
+                # Whoever holds the lock, or waits for it to bring a lost tree back, is not to wait for this.
+                if live.attached.is_set() and not self._services.live.lock(live.execution_id).locked():
                     live.park_not_before = now + after_s
                     self._services.background(self._park(live, live.container), f"parking {live.execution_id}")
 

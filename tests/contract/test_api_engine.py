@@ -64,6 +64,21 @@ async def test_restores_that_the_engine_ends_are_no_strikes(controller: Controll
     assert (await controller.ended(execution_id)).message == "done"
 
 
+async def test_lost_one_that_waits_is_brought_back_when_the_engine_is_back(controller: ControllerUnderTest) -> None:
+    """Parking, which can do nothing for it meanwhile, is not in the way."""
+    execution_id, agent = await controller.run()
+    controller.launcher.refuse_removal = "the engine is away"
+    agent.busy = True
+    sleeping = asyncio.create_task(agent.call("sleep", seconds=60))
+    await controller.until_saved(execution_id)
+    await controller.until(execution_id, "SLEEPING")
+    sleeping.cancel()
+    await controller.launcher.die(execution_id)
+    await asyncio.sleep(3)  # long enough for many attempts to park it
+    controller.launcher.refuse_removal = ""
+    assert await controller.launcher.agent(execution_id) is not agent
+
+
 async def test_start_whose_answer_was_lost_is_taken_for_one_when_its_agent_attached(
     controller: ControllerUnderTest,
 ) -> None:
