@@ -188,8 +188,9 @@ class Loads:
                 # Whoever was to bring it back, when its wait or its backoff is over, still does.
                 live.container = before
             live.loading_over()
-            with contextlib.suppress(Unavailable):
-                await live.cleaned_up()
+            if not isinstance(error, Unavailable):
+                with contextlib.suppress(Unavailable):
+                    await live.cleaned_up()
             await services.tell(execution.id, f"--- loading savepoint {savepoint.number} failed: {error} ---")
             raise
         live.loading_over()

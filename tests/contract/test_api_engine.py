@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 from controller_under_test import SCRIPT, ControllerUnderTest, FakeLauncher, running_controller
 from fake_agent import FakeAgent
 from flowsnap.v1 import control_pb2 as pb
+from grpc import aio
 
 from controller import adoption
 from controller.config import Config
@@ -137,6 +139,25 @@ async def _refused_and_tried_again(controller: ControllerUnderTest, execution_id
         assert live is not None
         while live.watching is None:  # noqa: ASYNC110 (what is waited for is inside the controller)
             await asyncio.sleep(0.005)
+
+
+async def test_load_of_an_ended_one_is_refused_at_once_while_the_engine_is_away(
+    controller: ControllerUnderTest,
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    await agent.end("success", "done")
+    before = await controller.ended(execution_id)
+    controller.launcher.refuse_removal = "the engine is away"
+    with pytest.raises(aio.AioRpcError) as refused:
+        async with asyncio.timeout(10):
+            await controller.load(execution_id, name="a")
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "the engine is away" in (refused.value.details() or "")
+    assert await controller.show(execution_id) == before
+    controller.launcher.refuse_removal = ""
+    await controller.load(execution_id, name="a")
+    assert await controller.status(execution_id) == "RUNNING"
 
 
 async def test_agent_that_comes_late_is_waited_for_while_the_engine_is_away(
