@@ -140,6 +140,13 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         help="losses of a process in a row, without a further savepoint, that end its execution (%(default)s)",
     )
     parser.add_argument(
+        "--recovery-limit",
+        type=_positive,
+        default=default.recovery_limit,
+        help="losses of a process by its own doing that end its execution, with savepoints in between or without"
+        " (%(default)s)",
+    )
+    parser.add_argument(
         "--depth-limit",
         type=_positive,
         default=default.depth_limit,
@@ -174,6 +181,7 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         park_after_s=options.park_after,
         usage_every_s=options.usage_every,
         recovery_strikes=options.recovery_strikes,
+        recovery_limit=options.recovery_limit,
         depth_limit=options.depth_limit,
         env_name=options.env_name,
         durability=options.durability,

@@ -22,7 +22,7 @@ from controller.services import NOT_ENDED, Services
 
 _PAGE = 1000
 _ENGINE_RETRY_S = 1.0
-_LOST = Loss("its container was lost while no controller ran", blamed=False)
+_LOST = Loss("its container was lost while no controller ran", blamed=False, own=False)
 
 _log = logging.getLogger(__name__)
 

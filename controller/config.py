@@ -43,6 +43,8 @@ class Config:
     usage_every_s: float | None = 10.0
     # A process that is lost so often in a row, without a further savepoint, ends its execution.
     recovery_strikes: int = 3
+    # Losses of its process by its own doing that end an execution, however many savepoints there were in between.
+    recovery_limit: int = 100
     # How long a recovery waits after the first such loss, the second... The last stands for all that follow.
     recovery_backoff_s: tuple[float, ...] = (0.0, 1.0, 5.0)
     # host:port of the web page and the webhooks; empty: no HTTP.

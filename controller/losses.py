@@ -21,15 +21,17 @@ _log = logging.getLogger(__name__)
 class Loss:
     """words: what happened, without a period; advice: what to do when it happens again and again.
 
-    blamed: it may be the flow's own doing, and so counts against it.
+    blamed: it may be the flow's own doing, and so counts against it while there is no further savepoint. own: nobody
+    outside can have done it, and so it counts against the execution for good.
     """
 
     words: str
     advice: str = "load an older savepoint"
     blamed: bool = True
+    own: bool = True
 
 
-ENDED_WITH_ENGINE = Loss("its container ended with the Docker engine", blamed=False)
+ENDED_WITH_ENGINE = Loss("its container ended with the Docker engine", blamed=False, own=False)
 
 # Brings the execution back; returns at once. container and branch: where the loss was seen.
 LossHandler = Callable[[Live, int, int, Loss], None]
@@ -50,11 +52,12 @@ async def container_loss(launcher: Launcher, execution: Execution, end: Containe
     if end.engine_away:
         return ENDED_WITH_ENGINE
     if end.exit_status < 0:
-        return Loss("its container was removed")
+        return Loss("its container was removed", own=False)
     if end.ended_by_others:
-        return Loss("its container was stopped", blamed=False)
+        return Loss("its container was stopped", blamed=False, own=False)
     if end.exit_status > _KILLED:
-        return Loss(f"its container was killed by signal {end.exit_status - _KILLED}")
+        # As by an engine that restarts; from within nobody can send its first process a signal.
+        return Loss(f"its container was killed by signal {end.exit_status - _KILLED}", own=False)
     try:
         tail = (await launcher.tail(execution.id)).strip()
     except FlowsnapError as error:

@@ -146,6 +146,7 @@ class Execution:
     recovery_count: int = 0
     strikes: int = 0  # how often its process was lost in a row with the same newest savepoint
     strike_savepoint_id: str | None = None
+    own_losses: int = 0  # how often its process was lost by its own doing, since the newest load by an operator
     parked: bool = False  # it waits without a container
     retry_limit: int = 0
     retry_from: str = "latest"

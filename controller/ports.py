@@ -135,8 +135,8 @@ class Database(Protocol):
     def put_off(self, execution_id: str, message: str, retry_at: datetime) -> bool:
         """It sleeps until it is tried again, which is counted. False: it had ended."""
 
-    def count_strike(self, execution_id: str) -> int:
-        """Its process was lost: how often in a row since its newest savepoint."""
+    def count_strike(self, execution_id: str, *, own: bool) -> tuple[int, int]:
+        """Its process was lost: how often in a row since its newest savepoint, and how often by its own doing."""
 
     def begin_recovery(self, execution_id: str, savepoint_id: str | None, *, counted: bool = True) -> Execution:
         """It goes on from there on its branch, None: from its beginning. counted: after a fault."""

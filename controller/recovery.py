@@ -140,9 +140,14 @@ class Recovery:
             return None
         if not loss.blamed:
             return 0.0
-        strikes, config = await services.db(Database.count_strike, execution_id), services.config
+        config = services.config
+        strikes, own = await services.db(Database.count_strike, execution_id, own=loss.own)
         if strikes >= config.recovery_strikes:
             await self._give_up(live, execution, loss, strikes)
+            return None
+        if loss.own and own >= config.recovery_limit:
+            words = f"{loss.words}; lost {own} times by its own doing, which is the limit (--recovery-limit)"
+            await self._endings.end_locked(live, Status.ENDED_ERROR, f"{words}; {loss.advice}")
             return None
         return config.recovery_backoff_s[min(strikes, len(config.recovery_backoff_s)) - 1]
 
@@ -157,7 +162,7 @@ class Recovery:
             words = str(error) if loss is None else f"{loss.words}, and {error}"
             await self._endings.end_locked(live, Status.ENDED_ERROR, words)
         except FlowsnapError as error:
-            return Loss(f"its newest savepoint can't be restored: {error}")
+            return Loss(f"its newest savepoint can't be restored: {error}", own=False)
         return None
 
     async def _give_up(self, live: Live, execution: Execution, loss: Loss, strikes: int) -> None:

@@ -129,6 +129,7 @@ _STRIKE = (
     .values(
         strikes=case((_SAME_PLACE, executions.c.strikes + 1), else_=1),
         strike_savepoint_id=executions.c.head_savepoint_id,
+        own_losses=executions.c.own_losses + bindparam("own"),
     )
 )
 _BEGIN_RECOVERY = (
@@ -323,11 +324,15 @@ class ExecutionRecords(Transactions):
         with self._writing() as connection:
             return connection.execute(_PUT_OFF, values).rowcount == 1
 
-    def count_strike(self, execution_id: str) -> int:
-        """Its process was lost: how often in a row since its newest savepoint. Raises NotFound."""
+    def count_strike(self, execution_id: str, *, own: bool) -> tuple[int, int]:
+        """Its process was lost: how often in a row since its newest savepoint, and how often by its own doing.
+
+        Raises NotFound.
+        """
         with self._writing() as connection:
-            connection.execute(_STRIKE, {"key": execution_id})
-            return read_execution(connection, execution_id).strikes
+            connection.execute(_STRIKE, {"key": execution_id, "own": int(own)})
+            execution = read_execution(connection, execution_id)
+            return execution.strikes, execution.own_losses
 
     def begin_recovery(self, execution_id: str, savepoint_id: str | None, *, counted: bool = True) -> Execution:
         """It goes on from there on its branch, None: from its beginning. counted: after a fault. Raises NotFound."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Boolean, bindparam, case, insert, select, update
 from sqlalchemy.engine import Connection
 
 from controller.db.engine import Transactions
@@ -34,6 +34,8 @@ _BEGIN_BRANCH = (
         output_value=bindparam("new_output_value"),
         ended_at=None,
         strikes=0,
+        # Neither a script's own load nor a retry is a reason to trust it more.
+        own_losses=case((bindparam("by_operator", type_=Boolean), 0), else_=executions.c.own_losses),
         parked=False,
         retry_at=None,
         load_count=executions.c.load_count + 1,
@@ -76,6 +78,7 @@ class LoadRecords(Transactions):
                     "new_status": status,
                     "new_output_value": output_value,
                     "by_script": int(by_script),
+                    "by_operator": load.by in {"operator", "undo"},
                 },
             ).rowcount
             if not changed:

@@ -100,6 +100,7 @@ executions = Table(
     Column("recovery_count", Integer, nullable=False),
     Column("strikes", Integer, nullable=False),
     Column("strike_savepoint_id", IdText),
+    Column("own_losses", Integer, nullable=False),
     Column("parked", Boolean, nullable=False),
     Column("retry_limit", Integer, nullable=False),
     Column("retry_from", Text, nullable=False),

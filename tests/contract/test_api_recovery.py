@@ -144,6 +144,38 @@ async def test_losses_are_counted_anew_when_there_is_a_further_savepoint(control
     assert (await controller.show(execution_id)).recovery_count == 5
 
 
+async def test_execution_ends_when_it_is_lost_by_its_own_doing_again_and_again_between_savepoints(
+    tmp_path: Path,
+) -> None:
+    async with running_controller(tmp_path / "data", recovery_backoff_s=(0.0,), recovery_limit=3) as controller:
+        execution_id, agent = await controller.run()
+        await agent.call("create_dump", name="first")
+        for number in range(3):
+            # Whoever ended the container did: that counts for nothing here.
+            agent = await _lose(controller, execution_id)
+            await agent.redone.get()
+            await agent.call("create_dump", name=str(number))
+            await agent.vanish(1)
+            if number < 2:
+                await controller.launcher.gone(agent)
+                agent = await controller.launcher.agent(execution_id)
+                await agent.redone.get()
+        ended = await controller.ended(execution_id)
+        assert ended.status == types_pb2.EXECUTION_STATUS_ENDED_ERROR
+        assert ended.message == (
+            "the flow's process ended without returning: exit status 1; lost 3 times by its own doing, which is the"
+            " limit (--recovery-limit); load an older savepoint"
+        )
+        # Whoever loads it gives it another chance.
+        assert (await controller.load(execution_id, name="first")).execution.branch == 2
+        agent = await controller.launcher.agent(execution_id)
+        await agent.redone.get()
+        await agent.vanish(1)
+        await controller.launcher.gone(agent)
+        await (await controller.launcher.agent(execution_id)).redone.get()
+        assert await controller.status(execution_id) == "RUNNING"
+
+
 async def test_execution_ends_with_the_limit_when_memory_runs_out_again_and_again(
     controller: ControllerUnderTest,
 ) -> None:

@@ -194,13 +194,23 @@ def test_calls_lost_twice_keep_their_order(database: SqlDatabase) -> None:
 
 
 def test_strikes_count_anew_when_there_is_a_further_savepoint(database: SqlDatabase) -> None:
-    assert [database.count_strike("e1") for _ in range(2)] == [1, 2]
+    assert [database.count_strike("e1", own=False) for _ in range(2)] == [(1, 0), (2, 0)]
     for n in ("s1", "s2"):
         database.add_savepoint(records.savepoint(n))
-    assert [database.count_strike("e1") for _ in range(2)] == [1, 2]
+    assert [database.count_strike("e1", own=True) for _ in range(2)] == [(1, 1), (2, 2)]
     # Going back to an older savepoint is no way forward.
     assert database.begin_recovery("e1", "s1").recovery_count == 1
-    assert database.count_strike("e1") == 3
+    assert database.count_strike("e1", own=True) == (3, 3)
+
+
+def test_own_losses_count_anew_when_an_operator_loads_and_not_when_the_script_does(database: SqlDatabase) -> None:
+    savepoint = database.add_savepoint(records.savepoint("s1"))
+    database.count_strike("e1", own=True)
+    database.begin_branch(records.load("l1", "s1", by="script"), savepoint, Status.RUNNING, b"{}")
+    assert database.count_strike("e1", own=True) == (1, 2)
+    by_operator = records.load("l2", "s1", branch_from=2, branch_to=3)
+    database.begin_branch(by_operator, savepoint, Status.RUNNING, b"{}")
+    assert database.count_strike("e1", own=True) == (1, 1)
 
 
 def test_one_thread_alone_begins_and_one_completes_when_many_try(database: SqlDatabase) -> None:

@@ -8,11 +8,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from counting import COUNTING, assert_counted
 from flowsnap.v1 import types_pb2
-from platform_under_test import CANCELLED, ERROR, SUCCESS, Platform, containers
+from platform_under_test import CANCELLED, ERROR, SUCCESS, Platform, containers, running_platform
 
 SLEEPING = types_pb2.EXECUTION_STATUS_SLEEPING
 PAUSED = types_pb2.EXECUTION_STATUS_PAUSED
@@ -66,6 +67,35 @@ def test_process_that_is_lost_again_and_again_ends_its_execution_and_says_why(pl
     assert (ended.status, ended.recovery_count) == (ERROR, 2)
     assert "exit status 7" in ended.message
     assert "lost 3 times in a row after savepoint 1" in ended.message
+
+
+def test_process_that_dies_beside_a_thread_that_makes_savepoints_ends_its_execution(tmp_path: Path) -> None:
+    limits = ("--recovery-strikes", "5", "--recovery-limit", "4")
+    with running_platform(tmp_path / "data", *limits) as platform:
+        execution = platform.run(
+            """
+            import itertools, os, threading
+
+            def handler(system, this):
+                counted = threading.Event()
+
+                def count():
+                    for number in itertools.count():
+                        this.set_output("number", number)
+                        counted.set()
+
+                threading.Thread(target=count).start()
+                for _ in range(3):
+                    counted.wait()
+                    counted.clear()
+                os._exit(1)
+            """
+        )
+        ended = platform.wait_ended(execution)
+        assert ended.status == ERROR
+        assert "exit status 1; lost " in ended.message
+        assert "4 times by its own doing, which is the limit (--recovery-limit)" in ended.message
+        assert ended.recovery_count == 3
 
 
 def test_exception_is_an_end_and_not_a_fault(platform: Platform) -> None:

@@ -94,6 +94,7 @@ def upgrade() -> None:
         sa.Column("recovery_count", sa.Integer(), nullable=False),
         sa.Column("strikes", sa.Integer(), nullable=False),
         sa.Column("strike_savepoint_id", _ID, nullable=True),
+        sa.Column("own_losses", sa.Integer(), nullable=False),
         sa.Column("parked", sa.Boolean(), nullable=False),
         sa.Column("retry_limit", sa.Integer(), nullable=False),
         sa.Column("retry_from", sa.Text(), nullable=False),
