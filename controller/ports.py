@@ -125,7 +125,13 @@ class Database(Protocol):
         """It is about to be started; False: somebody else was quicker, or it was cancelled."""
 
     def end_task(self, execution_id: str, status: Status, message: str, output_value: Json, error_type: str) -> bool:
-        """Record how a running task ended; False: it was not running any more."""
+        """Record how a running task ended; False: it was not running any more.
+
+        One whose parent was removed meanwhile goes, too.
+        """
+
+    def delete_orphaned_tasks(self) -> None:
+        """Those without a parent that are not running."""
 
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None: ...
 
@@ -144,7 +150,7 @@ class Database(Protocol):
     def set_parked(self, execution_id: str, *, parked: bool) -> None: ...
 
     def delete_execution(self, execution_id: str) -> None:
-        """With its savepoints, calls, loads, log and ended tasks."""
+        """With its savepoints, calls, loads, log, and tasks that are not running."""
 
     def add_savepoint(self, savepoint: Savepoint) -> Savepoint:
         """Commit the row: gives it the next number, sets parent_id from the execution's head, an empty output_value

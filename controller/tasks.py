@@ -66,7 +66,8 @@ class Tasks:
         return await services.execution(task.id)
 
     async def recover(self) -> None:
-        """Those that the records have as running, from their beginning."""
+        """Those that the records have as running, from their beginning; what has no parent any more goes."""
+        await self._services.db(Database.delete_orphaned_tasks)
         last = ""
         while True:
             page = await self._services.db(Database.list_executions, (Status.RUNNING,), "", _PAGE, last)
@@ -88,9 +89,6 @@ class Tasks:
         faults.reach("controller.task.outcome.before")
         await services.db(Database.end_task, task.id, status, message, output, error_type)
         faults.reach("controller.task.outcome.after")
-        if task.parent_id is not None and await services.db(Database.execution, task.parent_id) is None:
-            # Removed by force, with those of its tasks that had ended.
-            await services.db(Database.delete_execution, task.id)
         services.changes.notify(task.id)
 
     async def _outcome(self, task: Execution) -> tuple[Status, str, Json, str]:

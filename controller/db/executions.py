@@ -116,12 +116,16 @@ SET_LAST_CALL = (
     .where(executions.c.id == bindparam("key"))
     .values(last_call=bindparam("new_name"), last_file=bindparam("new_file"), last_line=bindparam("new_line"))
 )
-# Only listings below their parent show them: without it nobody would find them again.
-_DELETE_TASKS = delete(executions).where(
-    executions.c.parent_id == bindparam("key"),
+# Only listings below their parent show them: without it nobody would find them again. What is under way ends first.
+_IS_IDLE_TASK = and_(
     executions.c.type == ExecutionType.TASK,
-    executions.c.status.in_([status for status in Status if status.ended]),
+    executions.c.status.in_([Status.NEW, *(status for status in Status if status.ended)]),
 )
+_DELETE_TASKS = delete(executions).where(executions.c.parent_id == bindparam("key"), _IS_IDLE_TASK)
+_DELETE_ORPHAN = delete(executions).where(
+    executions.c.id == bindparam("key"), executions.c.parent_id.is_(None), _IS_IDLE_TASK
+)
+_DELETE_ORPHANS = delete(executions).where(executions.c.parent_id.is_(None), _IS_IDLE_TASK)
 _SAME_PLACE = executions.c.strike_savepoint_id.is_not_distinct_from(executions.c.head_savepoint_id)
 _STRIKE = (
     update(executions)
@@ -297,7 +301,7 @@ class ExecutionRecords(Transactions):
             return connection.execute(_RELEASE_HELD, {"key": execution_id}).rowcount == 1
 
     def end_task(self, execution_id: str, status: Status, message: str, output_value: Json, error_type: str) -> bool:
-        """False: it was not running any more."""
+        """False: it was not running any more. One whose parent was removed meanwhile goes, too."""
         values = {
             "key": execution_id,
             "new_status": status,
@@ -307,7 +311,14 @@ class ExecutionRecords(Transactions):
             "new_ended_at": self._now(),
         }
         with self._writing() as connection:
-            return connection.execute(_END_TASK, values).rowcount == 1
+            ended = connection.execute(_END_TASK, values).rowcount == 1
+            connection.execute(_DELETE_ORPHAN, {"key": execution_id})
+            return ended
+
+    def delete_orphaned_tasks(self) -> None:
+        """Those without a parent that are not running."""
+        with self._writing() as connection:
+            connection.execute(_DELETE_ORPHANS)
 
     def set_last_call(self, execution_id: str, name: str, file: str, line: int) -> None:
         """Raises NotFound."""
@@ -345,7 +356,7 @@ class ExecutionRecords(Transactions):
         self._update(_SET_PARKED, execution_id, {"new_parked": parked})
 
     def delete_execution(self, execution_id: str) -> None:
-        """With its savepoints, calls, loads, log and ended tasks; does nothing when there is none."""
+        """With its savepoints, calls, loads, log, and tasks that are not running; does nothing when there is none."""
         with self._writing() as connection:
             connection.execute(_DELETE_TASKS, {"key": execution_id})
             connection.execute(_DELETE, {"key": execution_id})

@@ -146,12 +146,13 @@ def test_everything_of_an_execution_goes_when_it_is_deleted(database: SqlDatabas
     add(
         database,
         records.execution("task", type=ExecutionType.TASK, status=Status.ENDED_ERROR, **of_e1),
+        records.execution("held", type=ExecutionType.TASK, held=True, **of_e1),
         records.execution("running", type=ExecutionType.TASK, status=Status.RUNNING, **of_e1),
         records.execution("child", type=ExecutionType.SCRIPT, status=Status.ENDED_SUCCESS, **of_e1),
     )
     database.delete_execution("e1")
     database.delete_execution("e1")
-    assert database.execution("task") is None
+    assert [database.execution(gone) for gone in ("task", "held")] == [None, None]
     for left in ("running", "child"):
         found = database.execution(left)
         assert found is not None
@@ -162,6 +163,29 @@ def test_everything_of_an_execution_goes_when_it_is_deleted(database: SqlDatabas
     assert (database.savepoints("e1"), database.loads("e1"), database.read_log("e1", 0, 10)) == ([], [], [])
     assert [line.text for line in database.read_log("e2", 0, 10)] == ["e2"]
     assert database.counts() == (1, 1, 1)
+
+
+def test_a_task_that_ends_without_its_parent_goes(database: SqlDatabase) -> None:
+    of_e1 = {"parent_id": "e1", "depth": 1, "type": ExecutionType.TASK, "status": Status.RUNNING}
+    add(database, records.execution("e1"), *(records.execution(task, **of_e1) for task in ("ends", "is-cancelled")))
+    database.delete_execution("e1")
+    assert database.end_task("ends", Status.ENDED_SUCCESS, "", b"{}", "")
+    assert database.execution("ends") is None
+    database.set_status("is-cancelled", (Status.RUNNING,), Status.ENDED_CANCELLED)
+    database.delete_orphaned_tasks()
+    assert database.execution("is-cancelled") is None
+
+
+def test_tasks_with_a_parent_and_running_ones_are_no_orphans(database: SqlDatabase) -> None:
+    of_e1 = {"parent_id": "e1", "depth": 1, "type": ExecutionType.TASK}
+    add(
+        database,
+        records.execution("e1"),
+        records.execution("child", status=Status.ENDED_ERROR, **of_e1),
+        records.execution("running", status=Status.RUNNING, type=ExecutionType.TASK),
+    )
+    database.delete_orphaned_tasks()
+    assert all(database.execution(kept) is not None for kept in ("e1", "child", "running"))
 
 
 def test_log_lines_are_numbered_within_their_execution_when_appended(database: SqlDatabase) -> None:

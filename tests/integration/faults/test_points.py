@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from flowsnap.v1 import control_pb2 as pb
+from flowsnap.v1 import types_pb2
 from leftovers import assert_nothing_left, assert_savepoints_are_good
 from platform_under_test import ENDED, SUCCESS, Platform
 from shop import Shop, open_shop
@@ -177,6 +178,26 @@ def test_tree_goes_on_when_its_controller_dies_before_the_savepoint_that_was_to_
     # It finds a tree that runs, and whose agent has yet to do what the dead one asked.
     killed.start()
     assert killed.wait_ended(execution).status == SUCCESS
+
+
+@pytest.mark.parametrize("point", ["controller.task.outcome.before", "controller.task.outcome.after"])
+def test_record_of_a_request_goes_with_its_flow_when_the_controller_dies_at(
+    point: str, killed: Platform, shop: Shop
+) -> None:
+    killed.start(f"{point}:kill")
+    killed.connect("shop", "REST", url=shop.url)
+    with shop.lock:
+        # The shop does not answer yet.
+        execution = killed.run("def handler(system, this):\n    this.connect('shop', method='post', text='late')\n")
+        running = types_pb2.EXECUTION_STATUS_RUNNING
+
+        def under_way() -> bool:
+            return any(one.parent_id == execution and one.status == running for one in killed.list(with_tasks=True))
+
+        killed.wait_until(under_way, execution)
+        killed.executions.DeleteExecution(pb.DeleteExecutionRequest(execution=execution, force=True), timeout=60)
+    _until_dead(killed)
+    killed.wait_until(lambda: not killed.list(with_tasks=True))
 
 
 def test_flow_sees_nothing_of_a_plan(killed: Platform) -> None:
