@@ -206,6 +206,9 @@ class Loads:
             id=new_id(),
             execution_id=execution.id,
             savepoint_id=savepoint.id,
+            loaded_id=savepoint.id,
+            loaded_number=savepoint.number,
+            loaded_name=savepoint.name,
             before_savepoint_id=before_id,
             before_status=execution.status,
             before_message=execution.message,
@@ -277,10 +280,8 @@ async def restored_record(services: Services, execution: Execution) -> Json:
     loads = await services.db(Database.loads, execution.id)
     load = next((load for load in reversed(loads) if load.branch_to == execution.branch), None)
     if load is not None:
-        savepoint = await services.db(Database.savepoint, load.savepoint_id)
-        # Of one that was removed meanwhile the id is left.
-        number, name = (0, "") if savepoint is None else (savepoint.number, savepoint.name)
-        return _record(execution, execution.load_count, (number, load.savepoint_id, name), load.by)
+        place = (load.loaded_number, load.loaded_id, load.loaded_name)
+        return _record(execution, execution.load_count, place, load.by)
     origin = execution.forked_from
     if origin is None:
         return NULL

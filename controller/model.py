@@ -402,11 +402,18 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load of a savepoint, with what undo needs to take it back."""
+    """One load of a savepoint, with what undo needs to take it back.
+
+    loaded_...: the savepoint as it was then. savepoint_id: where the branch begins, which is another one when that was
+    removed; empty: all that led to it was.
+    """
 
     id: str
     execution_id: str
     savepoint_id: str
+    loaded_id: str
+    loaded_number: int
+    loaded_name: str
     before_savepoint_id: str | None  # None: the execution had ended
     before_status: Status
     before_message: str

@@ -137,6 +137,25 @@ async def test_a_rule_is_refused_when_it_makes_no_sense(
     assert raised.value.code() is code
 
 
+async def test_a_flow_is_told_the_same_savepoint_after_a_recovery_when_the_one_loaded_was_removed(
+    controller: ControllerUnderTest,
+) -> None:
+    execution_id, agent = await controller.run()
+    await calls(agent, 2)
+    await agent.call("create_dump", name="here")
+    await controller.load(execution_id, name="here")
+    await agent.redone.get()
+    told = agent.restored
+    assert told is not None
+    assert (told["savepoint"], told["name"]) == (3, "here")
+    await calls(agent, 1)
+    await remove(controller, execution_id, "3")
+    await controller.launcher.die(execution_id)
+    agent = await controller.launcher.agent(execution_id)
+    await agent.redone.get()
+    assert agent.restored == told
+
+
 async def test_what_an_undo_needs_and_the_head_stay_when_nothing_else_is_kept(controller: ControllerUnderTest) -> None:
     execution_id, agent = await controller.run()
     await calls(agent, 4)

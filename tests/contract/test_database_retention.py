@@ -70,6 +70,8 @@ def test_a_branch_begins_at_the_ancestor_when_the_savepoint_it_began_from_is_rem
     to_third = records.load("l2", "s3", branch_from=2, branch_to=3)
     database.begin_branch(to_third, third, Status.RUNNING, b"{}")
     assert database.remove_savepoints("e1", ["s2"]) == ["s2"]
+    moved = database.loads("e1")[0]
+    assert (moved.savepoint_id, moved.loaded_id, moved.loaded_number, moved.loaded_name) == ("s1", "s2", 1, "here")
     # Branch 2 has no savepoint of its own.
     assert database.undo_to_ended(to_third, "l2").head_savepoint_id == "s1"
     assert database.add_savepoint(records.savepoint("late", branch=2)).parent_id == "s1"
