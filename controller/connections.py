@@ -123,8 +123,9 @@ class Connections:
         secrets = await self._opened(connection)
         value = {**parsed(connection.value), **secrets}
         # A plug-in that names no places may have them all the same.
-        places = self.connector(connection.connector_type).places or value
-        if chosen := sorted(inputs.keys() & set(places)):
+        connector = self.connector(connection.connector_type)
+        places = set(connector.places or value)
+        if chosen := sorted(name for name in inputs.keys() & places if not _is_harmless(connector, name, inputs[name])):
             raise InvalidArgument(
                 f"where the connection {name!r} leads is its own business: leave out {', '.join(chosen)}"
             )
@@ -234,6 +235,11 @@ class Connections:
             # Without their key the list has to show the connections that need to be saved again, all the same.
             names = {"?": MASK}
         return dataclasses.replace(connection, secrets=packed(dict.fromkeys(sorted(names), MASK)))
+
+
+def _is_harmless(connector: Connector, name: str, given: object) -> bool:
+    declaration = connector.inputs.get(name)
+    return declaration is not None and any(given is value for value in declaration.harmless)
 
 
 def _declared(connector: Connector) -> dict[str, bool]:

@@ -610,6 +610,10 @@ class ConnectorInput(Protocol):
     @property
     def place(self) -> bool: ...
 
+    @property
+    def harmless(self) -> Sequence[bool]:
+        """Values of a place that lead nowhere else, which a flow may give."""
+
 
 class Connector(Protocol):
     """Carries out this.connect for one connection type, outside the flow's container.

@@ -26,7 +26,8 @@ class Input:
     """One input. types: those of JSON, float taking integers too; minimum: for numbers, inclusive.
 
     secret: never shown, encrypted in a connection. help: one line, for `snapctl connection types`.
-    place: says where a connection leads, or how it is sure to be there, and so is out of reach of a flow that uses one.
+    place: says where a connection leads, or how it is sure to be there, and so is out of reach of a flow that uses one,
+    but for a value (True or False) in harmless.
     """
 
     types: tuple[type, ...]
@@ -37,6 +38,7 @@ class Input:
     choices: tuple[str, ...] = ()
     secret: bool = False
     place: bool = False
+    harmless: tuple[bool, ...] = ()
 
     @property
     def type_name(self) -> str:

@@ -51,7 +51,10 @@ class RestConnector:
         ),
         "binary": Input((bool,), 'the response comes as content, {"base64": "..."}', default=False),
         "follow_redirects": Input(
-            (bool,), "go where a redirect points to; without a connection false, otherwise true", place=True
+            (bool,),
+            "go where a redirect points to; without a connection false, otherwise true; false is for flows, too",
+            place=True,
+            harmless=(False,),
         ),
         "verify_ssl": Input((bool,), "check the server's certificate", default=True, place=True),
         "timeout": Input((float,), "seconds for one attempt with its redirects", default=60.0, minimum=0.001),

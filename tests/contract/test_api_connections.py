@@ -42,6 +42,18 @@ async def shown(controller: ControllerUnderTest, name: str) -> tuple[Any, Any]:
     return json.loads(found.value_json), json.loads(found.secrets_json)
 
 
+async def test_flow_may_refuse_redirects_with_a_connection_and_not_ask_for_them(
+    controller: ControllerUnderTest,
+) -> None:
+    await save(controller, "api", "REST", {"base_url": "http://127.0.0.1:9"})
+    _, agent = await controller.run()
+    for following in (True, 0, None):
+        with pytest.raises(FlowError, match="leave out follow_redirects"):
+            await agent.call("connect", connection="api", inputs={"follow_redirects": following})
+    with pytest.raises(FlowError, match=r"127\.0\.0\.1:9"):
+        await agent.call("connect", connection="api", inputs={"follow_redirects": False})
+
+
 async def test_secrets_are_neither_shown_nor_readable_on_disk_when_they_were_saved(
     controller: ControllerUnderTest,
 ) -> None:
