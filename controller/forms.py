@@ -11,6 +11,20 @@ from controller.errors import InvalidArgument
 if TYPE_CHECKING:
     from jsonschema import ValidationError
 
+# Of what a response does not meet, so much is told.
+_MOST_PROBLEMS = 1000
+_WORDS_CHARACTERS = 1000
+_PROBLEMS_NAMED = 5
+# Keywords and formats whose check takes time by the size of form and value alone; other validators have no such bound.
+_PLAIN_KEYWORDS = frozenset(
+    {
+        *("type", "properties", "required", "items", "prefixItems", "additionalProperties", "enum", "const", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength"),
+        *("minItems", "maxItems", "minProperties", "maxProperties", "dependentRequired", "$schema", "$comment"),
+    }
+)
+_PLAIN_FORMATS = frozenset({"date", "date-time", "time", "email", "idn-email", "ipv4", "ipv6", "uuid"})
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -59,6 +73,32 @@ def check_form(form: object) -> None:
         raise InvalidArgument(f"the message's body is no JSON schema: {error.json_path}: {error.message}") from error
 
 
+def is_plain(form: object) -> bool:
+    """Whether it can't be made to take long: it has no patterns, no references and no schemas that are combined."""
+    from jsonschema import Draft202012Validator
+
+    if not isinstance(form, dict):
+        return True
+    kind = form.get("format")
+    if isinstance(kind, str) and kind in Draft202012Validator.FORMAT_CHECKER.checkers and kind not in _PLAIN_FORMATS:
+        return False
+    for keyword in form:
+        if keyword not in _PLAIN_KEYWORDS and (keyword.startswith("$") or keyword in Draft202012Validator.VALIDATORS):
+            return False
+    properties, prefix = form.get("properties"), form.get("prefixItems")
+    return all(
+        map(
+            is_plain,
+            (
+                *(properties.values() if isinstance(properties, dict) else ()),
+                *(prefix if isinstance(prefix, list) else ()),
+                form.get("items"),
+                form.get("additionalProperties"),
+            ),
+        )
+    )
+
+
 def problems(form: Mapping[str, Any], response: object, message_id: str) -> Sequence[Problem]:
     """By place; empty for a response that meets the form. Raises InvalidArgument for a form that can't be followed."""
     from jsonschema import Draft202012Validator
@@ -72,8 +112,8 @@ def problems(form: Mapping[str, Any], response: object, message_id: str) -> Sequ
     except Unresolvable as error:
         raise InvalidArgument(f"message {message_id}: its form refers to what is not in it: {error}") from error
     return [
-        Problem(path, error.json_path, error.message)
-        for error in found
+        Problem(path, error.json_path, error.message[:_WORDS_CHARACTERS])
+        for error in found[:_MOST_PROBLEMS]
         for path in _paths(tuple(error.absolute_path), error)
     ]
 
@@ -87,14 +127,10 @@ def _paths(path: tuple[str | int, ...], error: ValidationError) -> Sequence[tupl
     return [(*path, name) for name in missing if error.message.startswith(repr(name))] or [path]
 
 
-def check_response(form: Mapping[str, Any], response: object, message_id: str) -> None:
-    """Raises InvalidArgument that names the first fields which do not meet the form."""
-    if not isinstance(response, dict):
-        raise InvalidArgument(f"message {message_id}: the response has to be an object, not {type(response).__name__}")
-    found = problems(form, response, message_id)
-    if found:
-        words = "; ".join(f"{problem.place}: {problem.words}" for problem in found[:5])
-        raise InvalidArgument(
-            f"message {message_id}: the response does not meet the form: {words}; look at it with"
-            f" `snapctl message show {message_id}`"
-        )
+def problems_text(found: Sequence[Problem], message_id: str) -> str:
+    """The first of them, as a refusal."""
+    words = "; ".join(f"{problem.place}: {problem.words}" for problem in found[:_PROBLEMS_NAMED])
+    return (
+        f"message {message_id}: the response does not meet the form: {words}; look at it with"
+        f" `snapctl message show {message_id}`"
+    )

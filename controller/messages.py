@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from controller.errors import FailedPrecondition, InvalidArgument, NotFound
 from controller.flow_calls.call import CallFailed, FlowCall
-from controller.forms import Problem, check_form, check_response, problems
+from controller.form_checks import FormChecks
+from controller.forms import Problem
 from controller.ids import new_id
 from controller.model import Filter, Json, Message, Status
 from controller.ports import Database
@@ -36,11 +36,12 @@ class Messages:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._checks = FormChecks()
 
     async def send(self, call: FlowCall, draft: Draft) -> Message:
         """A call that is repeated finds the message it sent before. Raises InvalidArgument for a form that is none."""
         services = self._services
-        await asyncio.to_thread(check_form, draft.form)
+        await self._checks.check_form(draft.form)
         message = Message(
             id=new_id(),
             execution_id=call.execution_id,
@@ -90,7 +91,7 @@ class Messages:
 
     async def problems(self, message: Message, response: Any) -> Sequence[Problem]:
         """Why a response would be refused, field by field. Raises InvalidArgument for a form that can't be followed."""
-        return await asyncio.to_thread(problems, parsed(message.body), response, message.id)
+        return await self._checks.problems(parsed(message.body), response, message.id)
 
     async def answer(self, message_id: str, response: Json, answered_by: str) -> Message:
         """Raises NotFound, InvalidArgument where the response does not meet the form, FailedPrecondition."""
@@ -100,7 +101,7 @@ class Messages:
         if len(answered_by) > _ANSWERED_BY_CHARACTERS or not (answered_by or "-").isprintable():
             raise InvalidArgument(f"name who answers in up to {_ANSWERED_BY_CHARACTERS} printable characters")
         if message.answered_at is None:
-            await asyncio.to_thread(check_response, parsed(message.body), parsed(response), message_id)
+            await self._checks.check_response(parsed(message.body), parsed(response), message_id)
             now = services.clock.now()
             if await services.db(Database.answer_message, message_id, response, answered_by, now):
                 services.changes.notify(_topic(message_id))

@@ -125,6 +125,24 @@ def test_bad_messages_are_refused_with_the_words(platform: Platform) -> None:
     assert names[6] == "gone"
 
 
+def test_a_form_that_takes_for_ever_is_refused_and_holds_nobody_up(platform: Platform) -> None:
+    execution = platform.run(
+        """
+        def handler(system, this):
+            hostile = {"properties": {"a": {"type": "string", "pattern": "^(a|a)*$"}}}
+            message = system.message("hostile", body=hostile)
+            print("RESULT", message.id)
+            message.wait()
+        """
+    )
+    message = platform.wait_results(execution, 1)[0]
+    refused = snapctl(platform, "message", "answer", message, "-v", f"a={'a' * 60}!")
+    assert refused.exit_code == 2
+    assert f"message {message}: its form takes more than 5 s of processor time" in refused.err
+    assert snapctl(platform, "message", "answer", message, "-v", "a=aaa").exit_code == 0
+    assert platform.wait_ended(execution).status == SUCCESS
+
+
 def test_a_load_leaves_messages_as_they_are(platform: Platform) -> None:
     execution = platform.run(FORM)
     message = platform.wait_results(execution, 1)[0]
