@@ -15,7 +15,8 @@ _SECRET_NAME = re.compile(
     r"pass(word|wd|phrase)|token|secret|authori[sz]ation|credential|cookie|key(?!word)", re.IGNORECASE
 )
 _USER_INFO = re.compile(r"(?<=://)[^/?#\s@]*@")
-_QUERY_ARGUMENT = re.compile(r"(?<=[?&])([^=&#\s]+)=([^&#\s]*)")
+# Without ? in the name: else each one in a row of them would look at all that follow.
+_QUERY_ARGUMENT = re.compile(r"(?<=[?&])([^=?&#\s]+)=([^&#\s]*)")
 # Shorter ones would blank out half of a message, and are no secrets.
 _SHORTEST = 3
 _SHORTEST_LINE = 16

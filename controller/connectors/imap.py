@@ -20,7 +20,7 @@ from controller.connectors.tls import tls_context
 
 _PORTS = {"tls": 993, "starttls": 143, "off": 143}
 _LIST_LINE = re.compile(rb'\((?P<flags>[^)]*)\) (?:"[^"]*"|NIL) (?P<name>.+)', re.DOTALL)
-_LAST_TERM = re.compile(r'(?:"([^"]*)"|(\S+))\s*$')
+_LAST_TERM = re.compile(r'(?:"([^"]*)"|(?<!\S)(\S+))\s*$')
 _FLAG = re.compile(r"\\?[A-Za-z0-9$_-]+")
 _MAX_FETCHED_BYTES = 11 * 1024 * 1024
 
@@ -250,4 +250,4 @@ def _from_mutf7(name: str) -> str:
             return "&"
         return base64.b64decode(text + "=" * (-len(text) % 4)).decode("utf-16-be", "replace")
 
-    return re.sub(r"&([^-]*)-", decoded, name)
+    return re.sub(r"&([^-&]*)-", decoded, name)

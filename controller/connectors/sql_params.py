@@ -19,14 +19,17 @@ class Placeholders(enum.Enum):
     QUESTION_MARK = r"(?P<mark>\?)"
 
 
+# What is not closed goes on to the end, as for the servers, which refuse it then; and nothing is looked at twice.
 _QUOTED = {
     Placeholders.DOLLAR: (
-        r"(?<![\w])[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\""
-        r"|\$(?P<tag>[A-Za-z_]\w*|)\$.*?\$(?P=tag)\$"
+        r"(?<![\w])[eE]'(?:[^'\\]|\\(?:.|\Z)|'')*+(?:'|\Z)|'(?:[^']|'')*+(?:'|\Z)|\"(?:[^\"]|\"\")*+(?:\"|\Z)"
+        r"|\$(?P<tag>[A-Za-z_]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)"
     ),
-    Placeholders.QUESTION_MARK: r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\"|`[^`]*`|\#[^\n]*",
+    Placeholders.QUESTION_MARK: (
+        r"'(?:[^'\\]|\\(?:.|\Z)|'')*+(?:'|\Z)|\"(?:[^\"\\]|\\(?:.|\Z)|\"\")*+(?:\"|\Z)|`[^`]*(?:`|\Z)|\#[^\n]*"
+    ),
 }
-_COMMENT = r"--[^\n]*|/\*.*?\*/"
+_COMMENT = r"--[^\n]*|/\*.*?(?:\*/|\Z)"
 _NAME = r"::|:(?P<name>[A-Za-z_]\w*)"
 
 

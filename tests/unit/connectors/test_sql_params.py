@@ -24,12 +24,30 @@ DOLLAR, MARK = Placeholders.DOLLAR, Placeholders.QUESTION_MARK
         (MARK, "SELECT ?, '?', `?`, ? # ?", [1, 2], "SELECT %(p1)s, '?', `?`, %(p2)s # ?"),
         (MARK, "SELECT 'it\\'s ?', \"a\\\"?\", ?", [1], "SELECT 'it\\'s ?', \"a\\\"?\", %(p1)s"),
         (MARK, "SELECT '10%' LIKE :p", {"p": "x"}, "SELECT '10%%' LIKE %(p)s"),
+        (DOLLAR, "SELECT 'it''s $1', '', $1", [1], "SELECT 'it''s $1', '', %(p1)s"),
+        (DOLLAR, "SELECT $1, 'it''s $1", [1], "SELECT %(p1)s, 'it''s $1"),
+        (DOLLAR, "SELECT $1, $a$ $1 $b$ 5%", [1], "SELECT %(p1)s, $a$ $1 $b$ 5%%"),
+        (MARK, "SELECT ? /* ?", [1], "SELECT %(p1)s /* ?"),
     ],
 )
 def test_placeholders_are_found_outside_of_quotes_alone(
     kind: Placeholders, statement: str, params: Any, text: str
 ) -> None:
     assert bound(statement, params, kind)[0] == text
+
+
+@pytest.mark.parametrize("kind", [DOLLAR, MARK])
+@pytest.mark.parametrize(
+    "repeated", ["'", '"', "`", "$", "/*", "/* ", "' \\", '" \\', "E' \\", "e'\\", "'\\'", "$a$b", "--", ":", "%"]
+)
+def test_hostile_statement_takes_no_longer_than_it_is_long(kind: Placeholders, repeated: str) -> None:
+    # Hours, where each beginning looked at all that follows.
+    bound(repeated * 200_000, {}, kind)
+    bound(repeated * 200_000 + "'", {}, kind)
+
+
+def test_many_dollar_quotes_take_no_longer_than_they_are_long() -> None:
+    bound("".join(f"$a{number}$ " for number in range(200_000)), [], DOLLAR)
 
 
 @pytest.mark.parametrize(

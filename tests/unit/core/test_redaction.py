@@ -35,3 +35,13 @@ def test_numbers_are_hidden_when_they_are_secrets_and_words_of_the_message_stay(
 def test_password_is_hidden_when_it_stands_in_an_address() -> None:
     inputs = {"repository_url": "https://ann:tok-1234@example.com/x.git"}
     assert redact("user ann, password tok-1234", inputs) == f"user ann, password {MASK}"
+
+
+@pytest.mark.parametrize("repeated", ["?", "&", "?a", "://", "://a", "://a:b", "=", "@", "?a=&"])
+def test_hostile_address_takes_no_longer_than_it_is_long(repeated: str) -> None:
+    # Hours, where each beginning looked at all that follows.
+    redact(f"http://x/{repeated * 300_000}", {"url": repeated * 300_000})
+
+
+def test_secret_argument_is_hidden_behind_a_second_question_mark() -> None:
+    assert mask("http://x/?a?token=s3cret") == f"http://x/?a?token={MASK}"
