@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, cast
+from sqlalchemy import ColumnElement, Text, cast, func
 
 from controller.db.types import EnumText, Micros
 from controller.errors import InvalidArgument
 from controller.model import Filter
+
+# A pattern is compared with each place of each text, while the database does nothing else.
+_LIKE_CHARACTERS = 1000
+_LIKE_TEXT_CHARACTERS = 10_000
+_IN_VALUES = 1000
 
 _OPERATORS: Mapping[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]]] = {
     "eq": operator.eq,
@@ -20,7 +25,7 @@ _OPERATORS: Mapping[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]
     "le": operator.le,
     "gt": operator.gt,
     "ge": operator.ge,
-    "like": lambda column, value: cast(column, Text).like(value),
+    "like": lambda column, value: func.substr(cast(column, Text), 1, _LIKE_TEXT_CHARACTERS).like(value),
     "in": lambda column, value: column.in_(value),
 }
 
@@ -28,7 +33,7 @@ _OPERATORS: Mapping[str, Callable[[ColumnElement[Any], Any], ColumnElement[bool]
 def condition(columns: Mapping[str, ColumnElement[Any]], where: Filter) -> ColumnElement[bool]:
     """The filter over these columns, by field name. Raises InvalidArgument for what can't be compared so.
 
-    Times are ISO 8601 text; `like` has SQL's % and _; `in` takes a list.
+    Times are ISO 8601 text; `like` has SQL's % and _, and sees the beginning of a long text; `in` takes a list.
     """
     column = columns.get(where.field)
     if column is None:
@@ -39,6 +44,8 @@ def condition(columns: Mapping[str, ColumnElement[Any]], where: Filter) -> Colum
     if where.op == "in":
         if not isinstance(where.value, list):
             raise InvalidArgument(f"filter: 'in' takes a list of values, not {where.value!r}")
+        if len(where.value) > _IN_VALUES:
+            raise InvalidArgument(f"filter: 'in' takes up to {_IN_VALUES} values, not {len(where.value)}; ask in parts")
         return compare(column, [_operand(column, where, value) for value in where.value])
     return compare(column, _operand(column, where, where.value))
 
@@ -49,7 +56,7 @@ def _operand(column: ColumnElement[Any], where: Filter, value: object) -> object
         if value is None:
             return None
         if where.op == "like":
-            return str(value)
+            return _pattern(str(value))
         if isinstance(column.type, Micros):
             time = datetime.fromisoformat(str(value))
             return time if time.tzinfo else time.replace(tzinfo=UTC)
@@ -60,3 +67,9 @@ def _operand(column: ColumnElement[Any], where: Filter, value: object) -> object
     if isinstance(value, dict | list):
         raise InvalidArgument(f"filter: the field {where.field!r} can't be compared with {value!r}")
     return value
+
+
+def _pattern(text: str) -> str:
+    if len(text) > _LIKE_CHARACTERS:
+        raise InvalidArgument(f"filter: the pattern has {len(text)} characters; give up to {_LIKE_CHARACTERS}")
+    return text

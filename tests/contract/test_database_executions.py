@@ -6,8 +6,8 @@ import database_records as records
 import pytest
 
 from controller.db import SqlDatabase
-from controller.errors import AlreadyExists, NotFound
-from controller.model import Connection, Execution, ExecutionQuery, ExecutionType, Flow, LogLine, Status
+from controller.errors import AlreadyExists, InvalidArgument, NotFound
+from controller.model import Connection, Execution, ExecutionQuery, ExecutionType, Filter, Flow, LogLine, Status
 from controller.ports import Database
 
 
@@ -186,6 +186,21 @@ def test_tasks_with_a_parent_and_running_ones_are_no_orphans(database: SqlDataba
     )
     database.delete_orphaned_tasks()
     assert all(database.execution(kept) is not None for kept in ("e1", "child", "running"))
+
+
+def test_hostile_filter_holds_the_database_up_no_longer_than_any_other(database: SqlDatabase) -> None:
+    add(database, *(records.execution(f"e{number}", message="a" * 4_000_000) for number in range(3)))
+
+    def found(op: str, value: object) -> int:
+        return len(database.list_executions((), "", 10, "", where=Filter("message", op, value)))
+
+    # Minutes for each, where the whole of both is looked at.
+    assert found("like", f"%{'a' * 998}b") == 0
+    assert found("like", f"{'a' * 900}%") == 3
+    with pytest.raises(InvalidArgument, match="the pattern has 20002 characters; give up to 1000"):
+        found("like", f"%{'a' * 20_000}b")
+    with pytest.raises(InvalidArgument, match="'in' takes up to 1000 values, not 400000"):
+        found("in", ["a"] * 400_000)
 
 
 def test_log_lines_are_numbered_within_their_execution_when_appended(database: SqlDatabase) -> None:
