@@ -35,6 +35,7 @@ from controller.flows import Flows
 from controller.forks import Forks
 from controller.imports import Imports
 from controller.inspections import Inspections
+from controller.live import Live
 from controller.loads import Loads
 from controller.parking import Parking
 from controller.pauses import Pauses
@@ -148,12 +149,20 @@ class App:
     async def stop(self) -> None:
         """End the controller; executions are cancelled only where shut_down asked for it."""
         if self._stop_executions:
-            await asyncio.gather(*(self._cancel(live.execution_id) for live in self._services.live))
+            await self._platform.start_nothing()
+            await self._cancel_all()
         self._services.changes.close()
         await self._platform.stop()
         await self._servers.stop()
         await self._services.close()
         _log.info("ended")
+
+    async def _cancel_all(self) -> None:
+        """Those too that are begun meanwhile: by flows, webhooks and clients, which are served until the end."""
+        cancelled: set[Live] = set()
+        while found := set(self._services.live) - cancelled:
+            cancelled |= found
+            await asyncio.gather(*(self._cancel(live.execution_id) for live in found))
 
     async def _cancel(self, execution_id: str) -> None:
         live = self._services.live.get(execution_id)

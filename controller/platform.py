@@ -100,6 +100,10 @@ class Platform:
         token, _ = await self._parts.sessions.new_link()
         return f"{self._address}/login?token={token}"
 
+    async def start_nothing(self) -> None:
+        """From now on by itself."""
+        await self._schedules.stop()
+
     async def stop(self) -> None:
         """End HTTP; schedules end with the services."""
         if self._address:

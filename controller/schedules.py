@@ -52,10 +52,17 @@ class Schedules:
         self._executions = executions
         self._flows = flows
         self._changed = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Run what is due, from now on until the services close."""
-        self._services.background(self._run_for_ever(), "running schedules")
+        """Run what is due, from now on until stop, or until the services close."""
+        self._running = self._services.background(self._run_for_ever(), "running schedules")
+
+    async def stop(self) -> None:
+        """Start nothing any more. What was about to be started is in the records: the next controller starts it."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
     async def save(self, new: NewSchedule) -> Schedule:
         """Create or replace. Raises InvalidArgument, NotFound for a flow that was not pushed."""

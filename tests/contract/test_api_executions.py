@@ -249,6 +249,20 @@ async def test_second_controller_is_refused_on_the_same_data_folder(controller: 
         DataDir(controller.config).open()
 
 
+async def test_execution_is_cancelled_too_when_it_is_begun_during_the_shutdown(tmp_path: Path) -> None:
+    async with running_controller(tmp_path / "data") as controller:
+        first, _ = await controller.run()
+        controller.launcher.refuse_removal = "busy"
+        serving = asyncio.create_task(controller.app.serve())
+        await controller.system.Shutdown(pb.ShutdownRequest(stop_executions=True))
+        await controller.until(first, "ENDED_CANCELLED")
+        second = (await controller.executions.CreateExecution(pb.CreateExecutionRequest(script=SCRIPT))).execution.id
+        controller.launcher.refuse_removal = ""
+        await serving
+    async with running_controller(tmp_path / "data") as controller:
+        assert [await controller.status(one) for one in (first, second)] == ["ENDED_CANCELLED"] * 2
+
+
 async def test_executions_are_cancelled_when_the_shutdown_asks_for_it(tmp_path: Path) -> None:
     async with running_controller(tmp_path / "data") as controller:
         execution_id, _ = await controller.run()

@@ -11,7 +11,7 @@ import pytest
 from command_line import snapctl
 from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import types_pb2
-from platform_under_test import SUCCESS, Platform, running_platform
+from platform_under_test import SUCCESS, Platform, containers, running_platform
 
 _FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 HOUR_S, DAY_S = 3600, 86400
@@ -48,6 +48,7 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 def jumpy_platform(clock: Clock, tmp_path: Path) -> Iterator[Platform]:
     with running_platform(tmp_path / "data") as platform:
         yield platform
+    assert containers(platform.data_dir) == []
 
 
 SLEEPS = """
