@@ -279,7 +279,8 @@ class Savepoints:
                     raise FailedPrecondition(f"execution {live.execution_id} ended meanwhile: {error}") from error
                 self._retentions.room_wanted()
                 if not live.told_store_full:
-                    live.told_store_full = await self._told_full(live.execution_id, error)
+                    live.told_store_full = True
+                    await services.tell(live.execution_id, f"--- waiting for room in the store: {error} ---")
             except StoreError as error:
                 raise Internal(f"execution {live.execution_id}: {error}") from error
             else:
@@ -287,17 +288,6 @@ class Savepoints:
                 return stored
             await _wait(live.ended, pause_s)
             pause_s = min(2 * pause_s, longest_s)
-
-    async def _told_full(self, execution_id: str, error: StoreFull) -> bool:
-        """False: the log has no room either."""
-        try:
-            await self._services.tell(execution_id, f"--- waiting for room in the store: {error} ---")
-        except FlowsnapError as telling:
-            if not telling.not_recorded:
-                raise
-            _log.warning("execution %s: waiting for room in the store: %s", execution_id, error)
-            return False
-        return True
 
     def _check_branch(self, live: Live, dump: Dump) -> None:
         if dump.branch != live.branch:

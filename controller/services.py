@@ -106,8 +106,22 @@ class Services:
         return found
 
     async def tell(self, execution_id: str, text: str) -> None:
-        """A line of the controller in the execution's log."""
-        await self.db(Database.append_log, execution_id, [LogLine(self.clock.now(), "system", text)])
+        """A line of the controller in the execution's log.
+
+        It says what has happened already: a database that takes nothing just now gets it later.
+        """
+        lines = [LogLine(self.clock.now(), "system", text)]
+        try:
+            await self.db(Database.append_log, execution_id, lines)
+        except FlowsnapError as error:
+            if not error.not_recorded:
+                raise
+            _log.warning("execution %s: the log gets a line later: %s: %s", execution_id, text, error)
+            self.background(self._tell_later(execution_id, lines), f"a line for the log of {execution_id}")
+        self.changes.notify(execution_id)
+
+    async def _tell_later(self, execution_id: str, lines: Sequence[LogLine]) -> None:
+        await self.insist(Database.append_log, execution_id, lines)
         self.changes.notify(execution_id)
 
     def agent_dir(self, execution_id: str) -> Path:
