@@ -221,8 +221,11 @@ class Loads:
         )
         live.cancel_calls()
         faults.reach("controller.load.row.before")
+        undoes = "" if request.undoes is None else request.undoes.id
+        # There is no way back to what ran or waited: its calls are called off, its tree is gone.
+        record = services.db if before_id is None else services.insist
         try:
-            await services.db(Database.begin_branch, load, savepoint, Status.RUNNING, savepoint.output_value)
+            await record(Database.begin_branch, load, savepoint, Status.RUNNING, savepoint.output_value, undoes)
         except FlowsnapError as error:
             # Two truths would be worse than an end: the restored tree goes, each savepoint can still be loaded.
             if before_id is not None:
@@ -237,9 +240,7 @@ class Loads:
         live.output_before.clear()
         # The restored tree's calls have waited for this; what follows need not hold them up.
         live.loading_over()
-        await services.db(Database.abandon_calls, execution.id, load.branch_from)
-        if request.undoes is not None:
-            await services.db(Database.mark_undone, request.undoes.id)
+        await services.insist(Database.abandon_calls, execution.id, load.branch_from)
         await services.tell(execution.id, _mark(savepoint, request.by))
         _log.info("execution %s: loaded savepoint %s by %s", execution.id, savepoint.number, request.by)
 

@@ -217,16 +217,19 @@ class Database(Protocol):
     def abandon_calls(self, execution_id: str, branch: int) -> None:
         """Mark the open calls of a branch that was left."""
 
-    def begin_branch(self, load: Load, savepoint: Savepoint, status: Status, output_value: Json) -> Execution:
-        """Record a load that succeeded: new branch, head, counters, status, message cleared. One transaction."""
+    def begin_branch(
+        self, load: Load, savepoint: Savepoint, status: Status, output_value: Json, undoes: str = ""
+    ) -> Execution:
+        """Record a load that succeeded: new branch, head, counters, status, message cleared. One transaction.
+
+        undoes: the id of the load that it takes back.
+        """
 
     def undo_to_ended(self, load: Load, mark: str) -> Execution:
         """Put the ended status, message, output and end time of before the load back; mark: the undone load's id."""
 
     def loads(self, execution_id: str) -> Sequence[Load]:
         """Oldest first."""
-
-    def mark_undone(self, load_id: str) -> None: ...
 
     def append_log(self, execution_id: str, lines: Sequence[LogLine]) -> None: ...
 

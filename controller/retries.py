@@ -52,9 +52,10 @@ class Retries:
         what = f"retry {number} of {rule.retries} in {rule.backoff_s:g} s"
         lines = message.strip().splitlines() or ["it said nothing"]
         at = services.clock.now() + timedelta(seconds=rule.backoff_s)
-        if not await services.db(Database.put_off, execution.id, f"{what}: {lines[-1][:_WORDS_CHARACTERS]}", at):
+        # Its container is gone, and nobody reports its end once more.
+        if not await services.insist(Database.put_off, execution.id, f"{what}: {lines[-1][:_WORDS_CHARACTERS]}", at):
             return False
-        await services.db(Database.abandon_calls, execution.id, live.branch)
+        await services.insist(Database.abandon_calls, execution.id, live.branch)
         await services.tell(execution.id, f"--- failed, {what}: {message} ---")
         self.expect(live)
         return True

@@ -68,8 +68,9 @@ class Undos:
             if live.housed:
                 await self._save(live)
             live.cancel_calls()
-            await services.db(Database.abandon_calls, execution.id, live.branch)
-        ended = await services.db(Database.undo_to_ended, load, load.id)
+            await services.insist(Database.abandon_calls, execution.id, live.branch)
+        # Its calls are called off: it can't go on any more.
+        ended = await services.insist(Database.undo_to_ended, load, load.id)
         if live is not None and not live.ended.is_set():
             self._endings.release(live)
         await services.tell(execution.id, f"--- undone: it is {ended.status} again ---")

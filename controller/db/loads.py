@@ -54,6 +54,9 @@ _END_AGAIN = (
         message=bindparam("new_message"),
         output_value=bindparam("new_output_value"),
         ended_at=bindparam("new_ended_at"),
+        # It may wait without a container, or to be tried again, when it ends so.
+        parked=False,
+        retry_at=None,
     )
 )
 
@@ -61,10 +64,13 @@ _END_AGAIN = (
 class LoadRecords(Transactions):
     """Loads of all executions."""
 
-    def begin_branch(self, load: Load, savepoint: Savepoint, status: Status, output_value: Json) -> Execution:
+    def begin_branch(
+        self, load: Load, savepoint: Savepoint, status: Status, output_value: Json, undoes: str = ""
+    ) -> Execution:
         """Record a load that succeeded: new branch, head, counters, status, message cleared. One transaction.
 
-        Raises FailedPrecondition, with nothing changed, when the execution left load.branch_from meanwhile.
+        undoes: the id of the load that it takes back, which is marked. Raises FailedPrecondition, with nothing changed,
+        when the execution left load.branch_from meanwhile.
         """
         by_script = load.by == "script"
         with self._writing() as connection:
@@ -88,6 +94,8 @@ class LoadRecords(Transactions):
                     f" {present.branch} meanwhile; look at its savepoints and load again"
                 )
             connection.execute(_INSERT, _values(load))
+            if undoes:
+                connection.execute(_MARK_UNDONE, {"key": undoes})
             if by_script:
                 connection.execute(_COUNT_SCRIPT_LOAD, {"key": savepoint.id})
             return read_execution(connection, load.execution_id)
@@ -118,12 +126,6 @@ class LoadRecords(Transactions):
         """Oldest first."""
         with self._reading() as connection:
             return [Load(*row) for row in connection.execute(_SELECT_OF, {"key": execution_id})]
-
-    def mark_undone(self, load_id: str) -> None:
-        """Raises NotFound."""
-        with self._writing() as connection:
-            if connection.execute(_MARK_UNDONE, {"key": load_id}).rowcount == 0:
-                raise _missing(load_id)
 
 
 def _read(connection: Connection, load_id: str) -> Load:

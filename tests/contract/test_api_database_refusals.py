@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from controller_under_test import ControllerUnderTest, running_controller
 from flowsnap.v1 import types_pb2
+from grpc import aio
 
 from controller.errors import Unavailable
 
@@ -58,3 +59,60 @@ async def test_execution_is_recovered_once_when_its_log_takes_no_line(
     assert (await controller.show(execution_id)).recovery_count == 1
     await fresh.end("success", "")
     assert (await controller.ended(execution_id)).status == types_pb2.EXECUTION_STATUS_ENDED_SUCCESS
+
+
+async def test_load_is_recorded_when_the_tree_is_there_already(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    refused = refuse(controller, monkeypatch, "begin_branch")
+    assert (await controller.load(execution_id, name="a")).execution.branch == 2
+    assert refused == ["begin_branch"] * 2
+    await agent.redone.get()
+    await agent.call("set_output", items={"n": 1})
+    assert await controller.status(execution_id) == "RUNNING"
+
+
+async def test_undo_is_undone_once_whatever_is_refused_after_it(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    await controller.load(execution_id, name="a")
+    refused = refuse(controller, monkeypatch, "abandon_calls")
+    await controller.undo(execution_id)
+    assert refused == ["abandon_calls"] * 2
+    with pytest.raises(aio.AioRpcError, match="no load is left to be taken back"):
+        await controller.undo(execution_id)
+    assert [line.text for line in await controller.log(execution_id) if "failed" in line.text] == []
+
+
+@pytest.mark.parametrize("method", ["abandon_calls", "undo_to_ended"])
+async def test_undo_to_an_end_ends_it_when_that_is_refused_at_first(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    await agent.end("success", "done")
+    await controller.ended(execution_id)
+    await controller.load(execution_id, name="a")
+    refused = refuse(controller, monkeypatch, method)
+    undone = await controller.undo(execution_id)
+    assert refused == [method] * 2
+    assert undone.execution.message == "done"
+    assert await controller.status(execution_id) == "ENDED_SUCCESS"
+
+
+async def test_failed_execution_is_tried_again_when_that_is_refused_at_first(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, agent = await controller.run(retry=types_pb2.RetryRule(retries=1))
+    await agent.call("create_dump", name="a")
+    refused = refuse(controller, monkeypatch, "put_off")
+    await agent.vanish(1, error="ValueError: no")
+    await controller.launcher.gone(agent)
+    fresh = await controller.launcher.agent(execution_id)
+    await fresh.redone.get()
+    assert refused == ["put_off"] * 2
+    assert (await controller.show(execution_id)).retry_count == 1

@@ -55,7 +55,8 @@ def test_what_an_undo_goes_back_to_stays_until_that_happened(database: SqlDataba
     chain(database, "s4", branch=2)
     assert database.needed_by_undo("e1") == [("s3", 1)]
     assert database.remove_savepoints("e1", ["s2", "s3"]) == ["s2"]
-    database.mark_undone("l1")
+    taken_back = records.load("l2", "s4", by="undo", branch_from=2, branch_to=3)
+    database.begin_branch(taken_back, records.savepoint("s4"), Status.RUNNING, b"{}", "l1")
     assert database.needed_by_undo("e1") == []
     assert database.remove_savepoints("e1", ["s3"]) == ["s3"]
 

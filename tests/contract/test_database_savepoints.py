@@ -278,7 +278,16 @@ def test_loads_are_listed_oldest_first_when_one_is_marked(database: SqlDatabase)
     first = database.add_savepoint(records.savepoint("s1"))
     database.begin_branch(records.load("z", "s1"), first, Status.RUNNING, b"{}")
     database.begin_branch(records.load("a", "s1", branch_from=2, branch_to=3), first, Status.RUNNING, b"{}")
-    database.mark_undone("z")
-    assert [(load.id, load.undone) for load in database.loads("e1")] == [("z", True), ("a", False)]
-    with pytest.raises(NotFound, match="load q"):
-        database.mark_undone("q")
+    undo = records.load("m", "s1", by="undo", branch_from=3, branch_to=4)
+    database.begin_branch(undo, first, Status.RUNNING, b"{}", "a")
+    assert [(load.id, load.undone) for load in database.loads("e1")] == [("z", False), ("a", True), ("m", False)]
+
+
+def test_nothing_is_waited_for_any_more_when_a_load_is_undone_to_an_end(database: SqlDatabase) -> None:
+    first = database.add_savepoint(records.savepoint("s1"))
+    load = records.load("l1", "s1")
+    database.begin_branch(load, first, Status.RUNNING, b"{}")
+    database.set_parked("e1", parked=True)
+    database.put_off("e1", "retry 1 of 1", records.at(600))
+    after = database.undo_to_ended(load, "l1")
+    assert (after.status, after.parked, after.retry_at) == (Status.ENDED_ERROR, False, None)
