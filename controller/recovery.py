@@ -73,7 +73,9 @@ class Recovery:
         damaged: DataLoss | None = None
         async for savepoint in self._candidates(execution):
             try:
-                await self._go_on_from(live, execution, savepoint, counted=loss is not None)
+                # An older savepoint than before: the next controller has to know that calls were taken back.
+                counted = damaged is not None if loss is None else self._counts(live, loss)
+                await self._go_on_from(live, execution, savepoint, counted=counted)
             except DataLoss as error:
                 damaged = error
                 await services.tell(live.execution_id, f"--- {error}; going on from the savepoint before ---")
@@ -85,8 +87,13 @@ class Recovery:
             return
         if damaged is not None:
             raise DataLoss(f"none of its savepoints can be restored; the oldest: {damaged}")
-        await self._start_anew(live, execution)
+        await self._start_anew(live, execution, counted=loss is None or self._counts(live, loss))
         await services.tell(live.execution_id, f"--- started anew: {'' if loss is None else loss.words} ---")
+
+    def _counts(self, live: Live, loss: Loss) -> bool:
+        """The first time that it is asked."""
+        known, live.counted_loss = live.counted_loss is loss, loss
+        return not known
 
     async def _recover(self, live: Live, container: int, branch: int, loss: Loss) -> None:
         present = container
@@ -199,10 +206,10 @@ class Recovery:
         self._containers.watch(live)
         services.changes.notify(execution.id)
 
-    async def _start_anew(self, live: Live, execution: Execution) -> None:
+    async def _start_anew(self, live: Live, execution: Execution, *, counted: bool) -> None:
         """From the script's first line; what it had called before keeps its results."""
         await self._take_back_calls(live, 0)
-        execution = await self._services.db(Database.begin_recovery, execution.id, None)
+        execution = await self._services.db(Database.begin_recovery, execution.id, None, counted=counted)
         live.recovered = True
         self._containers.begin(live, execution)
 

@@ -11,7 +11,10 @@ from controller_under_test import ControllerUnderTest, FakeLauncher, running_con
 from fake_agent import FakeAgent, Halted
 from flowsnap.v1 import types_pb2
 
+from controller import recovery
 from controller.config import Config
+from controller.errors import Unavailable
+from controller.ports import ContainerSpec
 
 
 @pytest.fixture
@@ -235,6 +238,52 @@ async def test_execution_ends_with_criu_s_words_when_a_savepoint_can_t_be_restor
     assert "criu/cr-restore.c:1" in ended.message
     controller.launcher.on_start = lambda agent: None
     assert (await controller.load(execution_id, name="a")).execution.branch == 2
+
+
+async def test_loss_counts_once_however_often_the_engine_refuses_the_recovery(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_RETRY_S", 0.01)
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    start, refused = controller.launcher.start, 0
+
+    async def started(spec: ContainerSpec) -> None:
+        nonlocal refused
+        if refused < 3:
+            refused += 1
+            raise Unavailable("the engine does not answer")
+        await start(spec)
+
+    monkeypatch.setattr(controller.launcher, "start", started)
+    fresh = await _lose(controller, execution_id)
+    await fresh.redone.get()
+    assert refused == 3
+    assert (await controller.show(execution_id)).recovery_count == 1
+
+
+async def test_calls_keep_their_results_when_an_execution_woke_from_an_older_savepoint_and_the_controller_went(
+    tmp_path: Path,
+) -> None:
+    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
+    async with running_controller(tmp_path / "data", launcher=launcher, park_after_s=0.1) as first:
+        execution_id, agent = await first.run()
+        await agent.call("create_dump", name="a")
+        await agent.call("log", args=["once"], kwargs={})
+        sleeping = asyncio.create_task(agent.call("sleep", seconds=1))
+        await launcher.gone(agent)
+        for savepoint in (await first.list_savepoints(execution_id))[1:]:
+            first.services.store.delete(savepoint.id)
+        await _until(lambda: any(found.running for found in launcher.agents.values()))
+        fresh = launcher.agents[execution_id]
+        await fresh.redone.get()
+    sleeping.cancel()
+    async with running_controller(tmp_path / "data", launcher=launcher) as second:
+        await _until(second.services.live.get(execution_id).attached.is_set)
+        await fresh.call("log", args=["once"], kwargs={})
+        said = [line.text for line in await second.log(execution_id) if line.stream == "log"]
+        assert said == ["once"]
+    await launcher.close()
 
 
 async def test_script_starts_anew_when_it_is_lost_before_its_first_savepoint(controller: ControllerUnderTest) -> None:
