@@ -47,9 +47,13 @@ class Adoption:
         self._retries = retries
         self._parking = parking
         self._endings = endings
+        self._ended: list[Live] = []
 
     async def adopt(self) -> Sequence[Live]:
-        """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach."""
+        """Expect the agents of all executions that have, or are to get, one. To be done before agents can attach.
+
+        Those that had ended and left a folder are known until begin has their last dumps committed.
+        """
         adopted: list[Live] = []
         last = ""
         while True:
@@ -63,13 +67,27 @@ class Adoption:
                         live.house(restoring=False)
                     adopted.append(live)
             if len(page) < _PAGE:
-                return adopted
+                break
             last = page[-1].id
+        await self._expect_ended()
+        return adopted
+
+    async def _expect_ended(self) -> None:
+        services = self._services
+        for entry in list(services.config.agents.iterdir()):
+            execution = await services.db(Database.execution, entry.name)
+            if execution is not None and execution.status.ended:
+                live = services.live.add(execution)
+                live.ended.set()
+                self._ended.append(live)
 
     def begin(self, adopted: Sequence[Live]) -> None:
         """See to each of them, and to what ended ones left, in the background."""
         for live in adopted:
             self._services.background(self._find(live), f"adoption of {live.execution_id}")
+        for live in self._ended:
+            self._endings.release(live)
+        self._ended.clear()
         self._services.background(
             self._sweep({live.execution_id for live in adopted if live.housed}), "sweep of containers"
         )
@@ -132,14 +150,16 @@ class Adoption:
             await asyncio.sleep(_ENGINE_RETRY_S)
 
     async def _sweep_once(self, housed: set[str]) -> None:
-        """Containers and folders of executions that had ended before, were deleted, or gave their containers back."""
+        """Containers and folders of executions that were deleted, or gave their containers back; of ended ones without
+        a folder, too.
+        """
         services = self._services
         left = set(await services.launcher.list_executions())
         left |= {entry.name for entry in services.config.agents.iterdir()}
         for execution_id in left - housed:
             async with services.live.lock(execution_id):
                 live = services.live.get(execution_id)
-                if live is not None and not live.housed:
+                if live is not None and not live.housed and not live.ended.is_set():
                     await self._endings.let_go(live)
                 elif live is None:
                     await services.launcher.remove(execution_id)

@@ -448,3 +448,24 @@ async def test_next_controller_removes_what_is_left_when_the_engine_answers_agai
         await asyncio.sleep(0.2)  # so that the first sweep is refused
         launcher.refuse_removal = ""
         await launcher.gone(agent)
+
+
+async def test_next_controller_commits_what_an_execution_left_that_had_ended(tmp_path: Path) -> None:
+    launcher = FakeLauncher(Config(data_dir=tmp_path / "data").agent_socket)
+    async with running_controller(tmp_path / "data", launcher=launcher) as first:
+        execution_id, agent = await first.run()
+        await agent.call("create_dump", name="a")
+        agent.dies_before_commit = True
+        with pytest.raises(Halted):
+            await agent.call("set_output", items={"x": 1})
+        launcher.refuse_removal = "docker does not answer"
+        await agent.vanish(1, error="ValueError: no")
+        await first.until(execution_id, "ENDED_ERROR")
+    launcher.refuse_removal = ""
+    async with running_controller(tmp_path / "data", launcher=launcher) as second:
+        await launcher.gone(agent)
+        await _until(lambda: second.services.live.get(execution_id) is None)
+        saved = await second.list_savepoints(execution_id)
+        assert [savepoint.call for savepoint in saved] == ["create_dump", "set_output"]
+        assert not second.services.agent_dir(execution_id).exists()
+    await launcher.close()
