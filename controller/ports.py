@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -516,6 +517,30 @@ class ContainerEnd:
         return not self.oom_killed and (self.engine_away or self.exit_status == 0)
 
 
+class HostState(enum.StrEnum):
+    """READY: containers can be started there. AWAY: its engine does not answer."""
+
+    READY = "READY"
+    AWAY = "AWAY"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One that containers are placed on; while it is away there is no more than its name and address."""
+
+    name: str  # its own, unique among the hosts of a launcher
+    address: str  # of its engine
+    state: HostState
+    problem: str = ""  # why it is not ready, in the engine's words
+    kernel: str = ""
+    architecture: str = ""
+    cpus: int = 0
+    memory_bytes: int = 0
+    engine_version: str = ""
+    containers: int = 0  # that run there, whoever started them
+    executions: int = 0  # of them those of this data directory
+
+
 class Launcher(Protocol):
     """Places containers. Coroutines; blocking work goes to threads inside."""
 
@@ -545,6 +570,9 @@ class Launcher(Protocol):
 
     async def list_executions(self) -> list[str]:
         """Ids of the executions that have a container, ended or not, of this data directory."""
+
+    async def hosts(self) -> Sequence[Host]:
+        """All that containers are placed on, as they are now, by name; answers within seconds, whatever they do."""
 
 
 @dataclass(frozen=True, slots=True)

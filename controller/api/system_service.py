@@ -12,6 +12,7 @@ from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import control_pb2_grpc
 from grpc import aio
 
+from controller.ports import Host
 from controller.retention import Retentions
 from controller.services import Services
 from controller.system import system_info
@@ -33,6 +34,7 @@ class SystemService(control_pb2_grpc.SystemServiceServicer):
 
     async def GetSystemInfo(self, request: pb.GetSystemInfoRequest, context: Context) -> pb.GetSystemInfoResponse:
         info = await system_info(self._services)
+        hosts = await self._services.launcher.hosts() if request.with_hosts else ()
         return pb.GetSystemInfoResponse(
             version=info.version,
             data_dir=str(info.data_dir),
@@ -42,6 +44,7 @@ class SystemService(control_pb2_grpc.SystemServiceServicer):
             executions=info.executions,
             running=info.running,
             savepoints=info.savepoints,
+            hosts=[_host(one) for one in hosts],
         )
 
     async def CollectGarbage(self, request: pb.CollectGarbageRequest, context: Context) -> pb.CollectGarbageResponse:
@@ -74,3 +77,19 @@ class SystemService(control_pb2_grpc.SystemServiceServicer):
     async def Shutdown(self, request: pb.ShutdownRequest, context: Context) -> pb.ShutdownResponse:
         self._shut_down(request.stop_executions)
         return pb.ShutdownResponse()
+
+
+def _host(value: Host) -> pb.Host:
+    return pb.Host(
+        name=value.name,
+        address=value.address,
+        state=pb.HostState.Value(f"HOST_STATE_{value.state}"),
+        problem=value.problem,
+        kernel=value.kernel,
+        architecture=value.architecture,
+        cpus=value.cpus,
+        memory_bytes=value.memory_bytes,
+        engine_version=value.engine_version,
+        containers=value.containers,
+        executions=value.executions,
+    )

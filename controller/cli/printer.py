@@ -16,6 +16,8 @@ _STATUS_STYLES = {
     "ENDED_SUCCESS": "green",
     "ENDED_ERROR": "red",
     "ENDED_CANCELLED": "magenta",
+    "READY": "green",
+    "AWAY": "red",
     "ok": "green",
     "warn": "yellow",
     "fail": "red",

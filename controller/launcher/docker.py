@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from controller.config import Config
 from controller.errors import Unavailable
-from controller.ports import ContainerEnd, ContainerSpec
+from controller.ports import ContainerEnd, ContainerSpec, Host
 
 if TYPE_CHECKING:
     from controller.launcher.docker_engine import DockerEngine
@@ -95,6 +95,11 @@ class DockerLauncher:
     async def list_executions(self) -> list[str]:
         """Ids of the executions that have a container, running or not, with this configuration's data folder."""
         return await self._ask(lambda engine: engine.executions())
+
+    async def hosts(self) -> Sequence[Host]:
+        """One: that of the engine."""
+        # Not in the launcher's threads: they may all be waiting for the engine that is asked about.
+        return [await asyncio.to_thread(lambda: self._opened().host())]
 
     async def _ask(self, question: Callable[[DockerEngine], _T]) -> _T:
         def ask() -> _T:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import tarfile
 import threading
 import time
@@ -12,8 +11,6 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 from docker import APIClient, errors
-from docker.constants import DEFAULT_UNIX_SOCKET
-from docker.utils import kwargs_from_env
 
 from controller.config import Config
 from controller.errors import AlreadyExists, FlowsnapError, Internal, InvalidArgument, NotFound, Unavailable
@@ -26,7 +23,8 @@ from controller.launcher.docker_container import (
 )
 from controller.launcher.docker_errors import DOCKER_ERRORS, translated
 from controller.launcher.docker_events import DockerEvents
-from controller.ports import ContainerEnd, ContainerSpec
+from controller.launcher.docker_host import connected, look_at_host
+from controller.ports import ContainerEnd, ContainerSpec, Host
 
 _TIMEOUT_S = 60
 _TAIL_LINES = 20
@@ -118,6 +116,10 @@ class DockerEngine:
             found = client.containers(all=True, filters={"label": data_dir_label(self._config)})
         return [container["Labels"][EXECUTION_LABEL] for container in found]
 
+    def host(self) -> Host:
+        """As it is now; one that does not answer is told as away."""
+        return look_at_host(data_dir_label(self._config))
+
     def read_file(self, image: str, path: str, limit_bytes: int) -> bytes:
         """By way of a container that is never started: an image's files can't be asked for otherwise."""
         with self._reading, self._asking(f"file {path} of image {image}: read") as client:
@@ -155,10 +157,7 @@ class DockerEngine:
             return False
 
     def _connect(self) -> APIClient:
-        # Found as the docker command finds it: DOCKER_HOST, or its socket.
-        where = kwargs_from_env()
-        _try_socket(where.get("base_url", DEFAULT_UNIX_SOCKET))
-        return APIClient(version="auto", timeout=_TIMEOUT_S, max_pool_size=self._connections, **where)
+        return connected(_TIMEOUT_S, self._connections)
 
 
 def _remove(client: APIClient, name: str) -> None:
@@ -185,16 +184,3 @@ def _only_file(archive: bytes, path: str, image: str) -> bytes:
         if content is None:
             raise NotFound(f"file {path} of image {image}: it is no regular file")
         return content.read()
-
-
-def _try_socket(url: str) -> None:
-    """Raises ConnectionError in plain words, where the SDK wraps three exceptions and leaves a socket open."""
-    scheme, _, path = url.partition("://")
-    if not scheme.endswith("unix"):
-        return
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(_TIMEOUT_S)
-        try:
-            probe.connect("/" + path.lstrip("/"))
-        except OSError as error:
-            raise ConnectionError(f"{path}: {error.strerror or error}") from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 from flowsnap.v1 import retention_pb2 as pb
-from flowsnap.v1 import retention_pb2_grpc
+from flowsnap.v1 import retention_pb2_grpc, types_pb2
 from playwright.sync_api import Page, expect
 from site_under_test import Site
 
@@ -31,6 +32,21 @@ def test_host_store_and_versions_are_shown_and_a_dump_is_tried(page: Page, site:
     page.get_by_role("button", name="Try a dump and a restore").click()
     expect(page.locator("#trial .status")).to_have_text("ok")
     expect(page.locator("#trial")).to_contain_text("CRIU")
+
+
+def test_hosts_are_listed_with_what_runs_on_them(page: Page, site: Site) -> None:
+    # No wait of a call, for which it would give its container back.
+    works = site.platform.run("import time\ndef handler(system, this):\n    time.sleep(600)\n", file_name="works.py")
+    site.platform.wait_status(works, types_pb2.EXECUTION_STATUS_RUNNING)
+    page.goto(f"{site.address}/system")
+    row = page.get_by_role("region", name="Hosts").locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row.locator(".status")).to_have_text("Ready")
+    expect(row).to_contain_text(os.uname().release)
+    expect(row).to_contain_text(os.uname().machine)
+    expect(row.locator("td[data-label=CPUs]")).to_have_text(str(os.cpu_count()))
+    expect(row.locator("td[data-label=Executions]")).not_to_have_text("0")
+    site.platform.cancel(works)
 
 
 def test_garbage_is_told_before_it_is_collected(page: Page, site: Site) -> None:

@@ -18,7 +18,7 @@ from controller.config import Config
 from controller.datadir import DataDir
 from controller.db import SqlDatabase, migrate, sqlite_url
 from controller.errors import AlreadyExists, NotFound, Unavailable
-from controller.ports import Connector, ContainerEnd, ContainerSpec, ImageStore
+from controller.ports import Connector, ContainerEnd, ContainerSpec, Host, HostState, ImageStore
 from controller.services import Services
 from controller.tokens import AgentTokens
 from store.local import LocalStore
@@ -110,6 +110,14 @@ class FakeLauncher:
         if self.away:
             raise Unavailable(self.away)
         return list(self.agents)
+
+    async def hosts(self) -> list[Host]:
+        if self.refuse:
+            return [Host("north", "tcp://north:2376", HostState.AWAY, self.refuse)]
+        return [
+            Host(name, f"tcp://{name}:2376", HostState.READY, "", "6.12", "aarch64", 8, 64 << 30, "26.1", 5, 3)
+            for name in ("north", "south")
+        ]
 
     async def close(self) -> None:
         for agent in self.agents.values():

@@ -271,3 +271,19 @@ async def test_executions_are_cancelled_when_the_shutdown_asks_for_it(tmp_path: 
         assert await controller.status(execution_id) == "ENDED_CANCELLED"
         info = await controller.system.GetSystemInfo(pb.GetSystemInfoRequest())
         assert (info.executions, info.running, info.savepoints) == (1, 0, 1)
+
+
+async def test_hosts_are_told_when_they_are_asked_for(controller: ControllerUnderTest) -> None:
+    """As many as the launcher has; who does not ask waits for none."""
+    info = await controller.system.GetSystemInfo(pb.GetSystemInfoRequest())
+    assert not info.hosts
+    info = await controller.system.GetSystemInfo(pb.GetSystemInfoRequest(with_hosts=True))
+    assert [host.name for host in info.hosts] == ["north", "south"]
+    first = info.hosts[0]
+    assert (first.state, first.cpus, first.memory_bytes) == (pb.HOST_STATE_READY, 8, 64 << 30)
+    assert (first.kernel, first.architecture, first.engine_version) == ("6.12", "aarch64", "26.1")
+    assert (first.containers, first.executions) == (5, 3)
+    controller.launcher.refuse = "the engine is gone"
+    info = await controller.system.GetSystemInfo(pb.GetSystemInfoRequest(with_hosts=True))
+    [host] = info.hosts
+    assert (host.name, host.state, host.problem) == ("north", pb.HOST_STATE_AWAY, "the engine is gone")

@@ -18,7 +18,7 @@ from controller.errors import AlreadyExists, InvalidArgument, NotFound, Unavaila
 from controller.launcher.docker import DockerLauncher
 from controller.launcher.docker_container import container_name, reader_label
 from controller.launcher.docker_engine import DockerEngine
-from controller.ports import ContainerEnd, ContainerSpec, Launcher
+from controller.ports import ContainerEnd, ContainerSpec, HostState, Launcher
 
 # Any image with a shell and python3 will do.
 IMAGE = os.environ.get("FLOWSNAP_TEST_IMAGE", DEFAULT_IMAGE)
@@ -40,6 +40,22 @@ def spec(config: Config) -> ContainerSpec:
     agent_dir = config.agents / execution_id
     agent_dir.mkdir(parents=True)
     return ContainerSpec(execution_id, IMAGE, agent_dir, 64 * MIB, 64)
+
+
+@asynccontextmanager
+async def silent_engine(socket: Path) -> AsyncIterator[None]:
+    """It takes connections, and says nothing."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(listen, socket)
+    try:
+        yield
+    finally:
+        server.close()
+        os.unlink(socket)
 
 
 @asynccontextmanager
@@ -269,3 +285,33 @@ async def test_leftover_is_removed_when_a_file_is_read(config: Config) -> None:
 
 def readers(config: Config) -> list[dict[str, str]]:
     return list(APIClient().containers(all=True, filters={"label": reader_label(config)}))
+
+
+async def test_host_is_told_with_what_runs_on_it(config: Config, spec: ContainerSpec) -> None:
+    client = APIClient(version="auto")
+    told = client.info()
+    client.close()
+    async with launching(config, *SLEEP) as docker:
+        launcher: Launcher = docker
+        [empty] = await launcher.hosts()
+        await launcher.start(spec)
+        [host] = await launcher.hosts()
+    assert (host.name, host.state, host.problem) == (told["Name"], HostState.READY, "")
+    assert (host.kernel, host.architecture, host.cpus) == (os.uname().release, os.uname().machine, told["NCPU"])
+    assert (host.memory_bytes, host.engine_version) == (told["MemTotal"], told["ServerVersion"])
+    assert "://" in host.address
+    # Of other tests, too, there may be containers.
+    assert (empty.executions, host.executions) == (0, 1)
+    assert host.containers >= 1
+
+
+async def test_host_is_away_when_its_engine_does_not_answer(config: Config, no_engine: Path) -> None:
+    async with silent_engine(no_engine):
+        launcher = DockerLauncher(config)
+        [hanging] = await launcher.hosts()
+    [gone] = await launcher.hosts()
+    for host in (hanging, gone):
+        assert (host.name, host.state) == (os.uname().nodename, HostState.AWAY)
+        assert host.address == f"unix://{no_engine}"
+        assert "the Docker engine does not answer" in host.problem
+    await launcher.close()

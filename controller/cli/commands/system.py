@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from controller.cli import options, printer, records, units
 from controller.cli.options import OutputOption
-from controller.cli.printer import Output
+from controller.cli.printer import Column, Output
+
+if TYPE_CHECKING:
+    from flowsnap.v1 import control_pb2
 
 app = options.new_app()
 
 
 @app.command()
 def info(ctx: typer.Context, output: OutputOption = Output.table) -> None:
-    """Show the controller's version, folder, store size and counts."""
+    """Show the controller's version, folder, store size and counts, and the hosts that it starts containers on."""
     from flowsnap.v1 import control_pb2
 
     from controller.cli.client import connect
 
     with connect(options.config(ctx)) as client:
-        response = client.call(client.system.GetSystemInfo, control_pb2.GetSystemInfoRequest())
+        response = client.call(client.system.GetSystemInfo, control_pb2.GetSystemInfoRequest(with_hosts=True))
     pairs = [
         ("Version", response.version),
         ("Data directory", response.data_dir),
@@ -32,7 +35,14 @@ def info(ctx: typer.Context, output: OutputOption = Output.table) -> None:
         ("Executions", f"{response.executions}, {response.running} of them running or waiting"),
         ("Savepoints", str(response.savepoints)),
     ]
-    printer.emit(output, records.record(response), lambda: printer.fields(pairs))
+
+    def show() -> None:
+        printer.fields(pairs)
+        if response.hosts:
+            printer.result("")
+            _host_table(response.hosts)
+
+    printer.emit(output, records.record(response), show)
 
 
 @app.command()
@@ -72,3 +82,45 @@ def _ranges(numbers: Iterable[int]) -> str:
         else:
             ranges.append((number, number))
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+
+
+def _host_table(hosts: Iterable[control_pb2.Host]) -> None:
+    columns = (
+        Column("HOST"),
+        Column("STATE"),
+        Column("ENGINE"),
+        Column("DOCKER"),
+        Column("KERNEL"),
+        Column("ARCHITECTURE"),
+        Column("CPUS", right=True),
+        Column("MEMORY", right=True),
+        Column("CONTAINERS", right=True),
+        Column("EXECUTIONS", right=True),
+    )
+    hosts = list(hosts)
+    rows = [
+        (one.name, records.record(one)["state"], one.address, *(_host_numbers(one) if _ready(one) else ("-",) * 7))
+        for one in hosts
+    ]
+    printer.table(columns, rows)
+    for one in hosts:
+        if one.problem:
+            printer.say(f"{one.name}: {one.problem}")
+
+
+def _ready(host: control_pb2.Host) -> bool:
+    from flowsnap.v1 import control_pb2
+
+    return host.state == control_pb2.HOST_STATE_READY
+
+
+def _host_numbers(one: control_pb2.Host) -> tuple[str, ...]:
+    return (
+        one.engine_version,
+        one.kernel,
+        one.architecture,
+        str(one.cpus),
+        units.size(one.memory_bytes),
+        str(one.containers),
+        str(one.executions),
+    )

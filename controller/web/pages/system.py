@@ -43,6 +43,7 @@ class SystemPage:
     def routes(self) -> list[Route]:
         return [
             Route("/system", self._show),
+            Route("/system/hosts", self._hosts),
             Route("/system/checks", self._checks, methods=["POST"]),
             Route("/system/trial", self._try, methods=["POST"]),
             Route("/system/gc", self._collect, methods=["POST"]),
@@ -74,6 +75,10 @@ class SystemPage:
             flows=await services.read(Database.flow_names, 500),
             sessions=await self._sessions.list(request.state.session),
         )
+
+    async def _hosts(self, request: Request) -> Response:
+        """What containers are placed on; each is asked, which may take seconds."""
+        return page(request, "system_hosts.html", hosts=await self._services.launcher.hosts())
 
     async def _checks(self, request: Request) -> Response:
         config = self._services.config

@@ -10,6 +10,7 @@ from flowsnap.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,25 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _HostState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HostStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HostState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HOST_STATE_UNSPECIFIED: _HostState.ValueType  # 0
+    HOST_STATE_READY: _HostState.ValueType  # 1
+    HOST_STATE_AWAY: _HostState.ValueType  # 2
+    """Its engine does not answer: all but name, address and problem is empty."""
+
+class HostState(_HostState, metaclass=_HostStateEnumTypeWrapper): ...
+
+HOST_STATE_UNSPECIFIED: HostState.ValueType  # 0
+HOST_STATE_READY: HostState.ValueType  # 1
+HOST_STATE_AWAY: HostState.ValueType  # 2
+"""Its engine does not answer: all but name, address and problem is empty."""
+Global___HostState: _TypeAlias = HostState  # noqa: Y015
 
 @_typing.final
 class CreateExecutionRequest(_message.Message):
@@ -1552,12 +1572,17 @@ Global___RotateSecretsKeyResponse: _TypeAlias = RotateSecretsKeyResponse  # noqa
 class GetSystemInfoRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    WITH_HOSTS_FIELD_NUMBER: _builtins.int
+    with_hosts: _builtins.bool
+    """They are asked, which takes seconds where one does not answer."""
     def __init__(
         self,
+        *,
+        with_hosts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["with_hosts", b"with_hosts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1575,6 +1600,7 @@ class GetSystemInfoResponse(_message.Message):
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     SAVEPOINTS_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     data_dir: _builtins.str
     pid: _builtins.int
@@ -1583,6 +1609,10 @@ class GetSystemInfoResponse(_message.Message):
     executions: _builtins.int
     running: _builtins.int
     savepoints: _builtins.int
+    @_builtins.property
+    def hosts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Host]:
+        """What containers are placed on, by name; empty unless it was asked for."""
+
     def __init__(
         self,
         *,
@@ -1594,14 +1624,68 @@ class GetSystemInfoResponse(_message.Message):
         executions: _builtins.int = ...,
         running: _builtins.int = ...,
         savepoints: _builtins.int = ...,
+        hosts: _abc.Iterable[Global___Host] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_image", b"container_image", "data_dir", b"data_dir", "executions", b"executions", "pid", b"pid", "running", b"running", "savepoints", b"savepoints", "store_bytes", b"store_bytes", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container_image", b"container_image", "data_dir", b"data_dir", "executions", b"executions", "hosts", b"hosts", "pid", b"pid", "running", b"running", "savepoints", b"savepoints", "store_bytes", b"store_bytes", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSystemInfoResponse: _TypeAlias = GetSystemInfoResponse  # noqa: Y015
+
+@_typing.final
+class Host(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    KERNEL_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    CPUS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    ENGINE_VERSION_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    address: _builtins.str
+    """Of its engine, such as unix:///var/run/docker.sock."""
+    state: Global___HostState.ValueType
+    problem: _builtins.str
+    """Why it is not ready."""
+    kernel: _builtins.str
+    architecture: _builtins.str
+    """As uname has it: x86_64, aarch64."""
+    cpus: _builtins.int
+    memory_bytes: _builtins.int
+    engine_version: _builtins.str
+    containers: _builtins.int
+    """That run there, whoever started them, and of them those of this controller's executions."""
+    executions: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        address: _builtins.str = ...,
+        state: Global___HostState.ValueType = ...,
+        problem: _builtins.str = ...,
+        kernel: _builtins.str = ...,
+        architecture: _builtins.str = ...,
+        cpus: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        engine_version: _builtins.str = ...,
+        containers: _builtins.int = ...,
+        executions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "architecture", b"architecture", "containers", b"containers", "cpus", b"cpus", "engine_version", b"engine_version", "executions", b"executions", "kernel", b"kernel", "memory_bytes", b"memory_bytes", "name", b"name", "problem", b"problem", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Host: _TypeAlias = Host  # noqa: Y015
 
 @_typing.final
 class CollectGarbageRequest(_message.Message):

@@ -47,6 +47,32 @@ def test_sizes_are_bytes_in_json_and_human_in_text_when_info_is_printed(controll
     assert snapctl("info", "-o", "json").json["store_bytes"] == 5 * 2**30
 
 
+def test_each_host_is_a_row_when_info_is_printed(controller, snapctl):
+    ready = control_pb2.Host(
+        name="north",
+        address="tcp://north:2376",
+        state=control_pb2.HOST_STATE_READY,
+        kernel="6.12.9",
+        architecture="aarch64",
+        cpus=8,
+        memory_bytes=64 * 2**30,
+        engine_version="26.1.5",
+        containers=5,
+        executions=3,
+    )
+    away = control_pb2.Host(name="south", address="tcp://south:2376", state=control_pb2.HOST_STATE_AWAY, problem="no!")
+    controller.answer("GetSystemInfo", control_pb2.GetSystemInfoResponse(version="1", hosts=[ready, away]))
+    told = snapctl("info")
+    rows = [" ".join(line.split()) for line in told.out.splitlines()]
+    assert "north READY tcp://north:2376 26.1.5 6.12.9 aarch64 8 64.0 GiB 5 3" in rows
+    assert "south AWAY tcp://south:2376 - - - - - - -" in rows
+    assert "south: no!" in told.err
+    assert controller.requests_of("GetSystemInfo")[0].with_hosts
+    [first, second] = snapctl("info", "-o", "json").json["hosts"]
+    assert (first["state"], first["cpus"], first["memory_bytes"]) == ("READY", 8, 64 * 2**30)
+    assert (second["state"], second["problem"]) == ("AWAY", "no!")
+
+
 def test_what_was_removed_is_told_when_garbage_is_collected(controller, snapctl):
     controller.answer("CollectGarbage", control_pb2.CollectGarbageResponse(removed_packs=2, removed_bytes=2048))
     assert snapctl("gc").out == "freed 2.0 KiB in 2 packs\n"
