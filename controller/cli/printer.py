@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# What stands behind the status of an execution that has no container.
+PARKED = " (parked)"
+
 _STATUS_STYLES = {
     "RUNNING": "cyan",
     "NEW": "cyan",
@@ -155,7 +158,7 @@ def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Non
         )
     for row in rows:
         # Text, because a name such as "[red]" is not markup.
-        drawn.add_row(*(Text(text, style=_STATUS_STYLES.get(text, "")) for text in row))
+        drawn.add_row(*(Text(text, style=_STATUS_STYLES.get(text.removesuffix(PARKED), "")) for text in row))
     console.print(drawn)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from controller.cli import units
+from controller.cli.printer import PARKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,6 +73,11 @@ def status(execution: types_pb2.Execution) -> str:
     from flowsnap.v1 import types_pb2
 
     return types_pb2.ExecutionStatus.Name(execution.status).removeprefix("EXECUTION_STATUS_")
+
+
+def standing(execution: types_pb2.Execution) -> str:
+    """Its status, and whether it has no container meanwhile: "SLEEPING (parked)"."""
+    return status(execution) + (PARKED if execution.parked else "")
 
 
 def kind(savepoint: types_pb2.Savepoint) -> str:

@@ -94,9 +94,11 @@ def test_one_that_waits_without_a_container_says_so(page: Page, site: Site) -> N
     script = "def handler(system, this):\n    this.create_dump('one')\n    this.sleep(3600)\n"
     execution = site.platform.run(script, name="parked", file_name="parks.py")
     page.goto(f"{site.address}/executions/{execution}")
-    expect(page.locator(".page-head .standing")).to_have_text("container given back while waiting", timeout=60_000)
+    expect(page.locator(".page-head .standing")).to_have_text(
+        "parked: container given back while waiting", timeout=60_000
+    )
     page.goto(f"{site.address}/executions?flow=parks.py")
-    expect(page.locator(f"#x-{execution} .standing")).to_be_visible()
+    expect(page.locator(f"#x-{execution} .state")).to_have_text("Sleeping parked")
     site.platform.cancel(execution)
     expect(page.locator(f"#x-{execution} .standing")).to_have_count(0)
 

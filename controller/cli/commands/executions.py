@@ -296,7 +296,7 @@ def _table(executions: Sequence[types_pb2.Execution], depths: Mapping[str, int])
         (
             one.id,
             f"{'  ' * (depths[one.id] - 1)}└ {one.name}" if depths[one.id] else one.name,
-            records.status(one),
+            records.standing(one),
             one.flow_name,
             units.ago(records.moment(one, "created_at")),
             str(one.savepoint_count),

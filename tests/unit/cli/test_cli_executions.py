@@ -44,6 +44,16 @@ def test_a_plain_aligned_table_is_printed_when_output_is_piped(controller, snapc
     assert result.err == ""
 
 
+def test_executions_without_a_container_are_marked_in_the_table(controller, snapctl):
+    parked = ended(types_pb2.EXECUTION_STATUS_SLEEPING)
+    parked.parked = True
+    controller.answer("ListExecutions", control_pb2.ListExecutionsResponse(executions=[parked, RUNNING]))
+    _, first, second = snapctl("ls").out.splitlines()
+    assert "SLEEPING (parked)  upload.py" in first
+    assert "parked" not in second
+    assert [one["parked"] for one in snapctl("ls", "-o", "json").json["executions"]] == [True, False]
+
+
 def test_values_are_decoded_in_place_when_json_is_asked_for(controller, snapctl):
     controller.answer("ListExecutions", control_pb2.ListExecutionsResponse(executions=[RUNNING]))
     (one,) = snapctl("ls", "-o", "json").json["executions"]
