@@ -70,6 +70,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {
+        "digest": words.digest,
         "size": size,
         "ms": words.milliseconds,
         "iso": words.iso,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime
@@ -82,3 +83,20 @@ def with_found(text: str, found: str) -> Markup:
         Markup('<mark class="text-found">{}</mark>').format(piece) if at % 2 else escape(piece)
         for at, piece in enumerate(pieces)
     )
+def digest(name: str) -> str:
+    """Of any name something that can be part of an element's id."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def ranges(numbers: Sequence[int], most: int) -> str:
+    """Ascending numbers as people write them: "1-9, 11", with longer dashes; of more ranges than most the last ones."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = found[-1][0], number
+        else:
+            found.append((number, number))
+    words = [str(first) if first == last else f"{first}–{last}" for first, last in found]  # noqa: RUF001
+    return ", ".join(["…"] * (len(words) > most) + words[-most:])
+
+

@@ -90,6 +90,37 @@ def test_typed_input_and_selection_survive_live_updates(page: Page, site: Site) 
     expect(page.locator("[data-bulk]")).to_contain_text("1 selected")
 
 
+def test_a_button_does_what_it_says_after_live_updates(page: Page, site: Site) -> None:
+    """Message and banner come and go around the actions, and nodes are used again for others."""
+    script = """
+    import time
+
+    def handler(system, this):
+        this.create_dump("one")
+        time.sleep(1)
+        this.error("as always")
+    """
+    execution = site.platform.run(script, file_name="always.py")
+    site.platform.wait_ended(execution)
+    page.goto(f"{site.address}/executions/{execution}")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    for branch in (2, 3):
+        site.platform.load(execution, name="one")
+        expect(page.locator(".banner")).to_contain_text(f"branch {branch} began there")
+        expect(page.locator("#message")).to_have_count(0)
+        site.platform.wait_ended(execution)
+        expect(page.locator("#message")).to_have_text("as always")
+    for name in ("Load savepoint", "Fork"):
+        page.locator("#actions").get_by_role("button", name=name).click()
+        expect(page.locator("dialog[open]")).to_be_visible()
+        page.keyboard.press("Escape")
+    for button in page.locator("[aria-disabled=true]").all():
+        button.dispatch_event("click")
+    page.get_by_role("button", name="Dark or light").click()
+    assert asked == []
+
+
 def test_a_dialog_stays_as_it_is_while_the_flow_goes_on(page: Page, site: Site) -> None:
     script = """
     def handler(system, this):

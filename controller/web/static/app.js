@@ -12,6 +12,12 @@
   // What a part of the page asked for by itself stays in it.
   Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) => !(old.dataset && "keep" in old.dataset);
 
+  // A button that was made into another one must not go on asking for what it asked for before: htmx looks only at
+  // those that ask for something.
+  Idiomorph.defaults.callbacks.afterNodeMorphed = (old) => {
+    if (old["htmx-internal-data"] && !old.matches("[hx-get], [hx-post]")) htmx.process(old);
+  };
+
   // What somebody opened stays open.
   Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !(name === "open" && node.matches("details"));
 
