@@ -7,6 +7,7 @@ import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
@@ -47,12 +48,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """What happened, or would happen; before is None on a dry run and for an ended execution. Times in microseconds."""
+    """What happened, or would happen; before is None on a dry run and for an ended execution. Times in microseconds.
+
+    left_behind: the savepoints that are on the way to the present and not on that to this one, by number.
+    """
 
     execution: Execution
     savepoint: Savepoint
     before: Savepoint | None
-    left_behind: int
+    left_behind: Sequence[Savepoint]
     repeated_calls: tuple[str, ...]
     restore_us: int
     total_us: int
@@ -261,9 +265,10 @@ class Loads:
         place = (savepoint.number, savepoint.id, savepoint.name)
         return _record(execution, execution.load_count + 1, place, request.by)
 
-    async def _left_behind(self, execution: Execution, savepoint: Savepoint) -> int:
-        """How many savepoints on the way to the present are not on the way to this one."""
-        parents = {known.id: known.parent_id for known in await self._savepoints.list(execution.id)}
+    async def _left_behind(self, execution: Execution, savepoint: Savepoint) -> Sequence[Savepoint]:
+        """By number."""
+        all_of_it = await self._savepoints.list(execution.id)
+        parents = {known.id: known.parent_id for known in all_of_it}
 
         def way(tip: str | None) -> list[str]:
             passed = []
@@ -273,7 +278,8 @@ class Loads:
             return passed
 
         kept = set(way(savepoint.id))
-        return sum(passed not in kept for passed in way(execution.head_savepoint_id))
+        left = set(way(execution.head_savepoint_id)) - kept
+        return [known for known in all_of_it if known.id in left]
 
 
 async def restored_record(services: Services, execution: Execution) -> Json:

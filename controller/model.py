@@ -351,6 +351,7 @@ class BranchOrigin:
     by: str
     created_at: datetime
     undone: bool
+    from_created_at: datetime  # the savepoint's
 
 
 @dataclass(frozen=True, slots=True)

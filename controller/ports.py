@@ -375,8 +375,12 @@ class Database(Protocol):
     def named_savepoints(self, execution_id: str, limit: int) -> Sequence[SavepointRow]:
         """The newest of each name, newest first."""
 
-    def log_since(self, execution_id: str, time: datetime) -> int:
-        """How many lines were written after that time."""
+    def log_within(
+        self, execution_id: str, spans: Sequence[tuple[datetime, datetime | None]], limit: int
+    ) -> tuple[Sequence[LogLine], int]:
+        """The first lines that were written after the one time and not after the other, if it is one, of any of the
+        spans; with how many there are in all.
+        """
 
     def read_log_back(
         self, execution_id: str, before_number: int | None, limit: int, text: str = ""

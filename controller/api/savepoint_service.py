@@ -83,7 +83,7 @@ class SavepointService(control_pb2_grpc.SavepointServiceServicer):
             execution=pack.execution(result.execution),
             savepoint=pack.savepoint(result.savepoint),
             before=pack.savepoint(result.before),
-            left_behind=result.left_behind,
+            left_behind=len(result.left_behind),
             repeated_calls=result.repeated_calls,
             restore_us=result.restore_us,
             total_us=result.total_us,

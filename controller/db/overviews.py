@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, select, true
 
 from controller.db.engine import Transactions
 from controller.db.schema import executions, loads, log_lines, savepoints
@@ -134,6 +134,7 @@ class OverviewRecords(Transactions):
                 loads.c.by,
                 loads.c.created_at,
                 loads.c.undone,
+                savepoints.c.created_at,
             )
             .join(savepoints, savepoints.c.id == loads.c.savepoint_id)
             .where(loads.c.execution_id == execution_id)
@@ -158,15 +159,28 @@ class OverviewRecords(Transactions):
         with self._reading() as connection:
             return [SavepointRow(*row) for row in connection.execute(query)]
 
-    def log_since(self, execution_id: str, time: datetime) -> int:
-        """How many lines were written after that time."""
-        query = (
-            select(func.count())
-            .select_from(log_lines)
-            .where(log_lines.c.execution_id == execution_id, log_lines.c.time > time)
+    def log_within(
+        self, execution_id: str, spans: Sequence[tuple[datetime, datetime | None]], limit: int
+    ) -> tuple[Sequence[LogLine], int]:
+        """The first lines that were written after the one time and not after the other, if it is one, of any of the
+        spans; with how many there are in all.
+        """
+        times = [
+            and_(log_lines.c.time > since, true() if until is None else log_lines.c.time <= until)
+            for since, until in spans
+        ]
+        within = and_(log_lines.c.execution_id == execution_id, or_(false(), *times))
+        first = (
+            select(log_lines.c.time, log_lines.c.stream, log_lines.c.text, log_lines.c.number)
+            .where(within)
+            .order_by(log_lines.c.number)
+            .limit(limit)
         )
         with self._reading() as connection:
-            return int(connection.execute(query).scalar_one())
+            lines = [LogLine(*row) for row in connection.execute(first)]
+            return lines, int(
+                connection.execute(select(func.count()).select_from(log_lines).where(within)).scalar_one()
+            )
 
     def read_log_back(
         self, execution_id: str, before_number: int | None, limit: int, text: str = ""

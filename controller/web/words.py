@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
@@ -99,4 +100,11 @@ def ranges(numbers: Sequence[int], most: int) -> str:
     words = [str(first) if first == last else f"{first}–{last}" for first, last in found]  # noqa: RUF001
     return ", ".join(["…"] * (len(words) > most) + words[-most:])
 
+def with_found(text: str, found: str) -> Markup:
+    """The text, what was found in it marked."""
+    pieces = re.split(f"({re.escape(found)})", text, flags=re.IGNORECASE)
+    return Markup().join(
+        Markup('<mark class="text-found">{}</mark>').format(piece) if at % 2 else escape(piece)
+        for at, piece in enumerate(pieces)
+    )
 

@@ -115,6 +115,59 @@ def test_a_dot_fills_the_field_and_marks_its_line(page: Page, site: Site, failed
     expect(load_field(page)).to_have_value("name=with-fetched-data")
 
 
+def test_savepoints_and_log_lines_that_a_load_leaves_are_named(page: Page, site: Site) -> None:
+    script = """
+    def handler(system, this):
+        print("before")
+        this.create_dump("one")
+        print("after one", this.get("load_count"))
+        this.create_dump("two")
+        print("after two", this.get("load_count"))
+        this.error("in the end")
+    """
+    execution = site.platform.run(script, file_name="leaves.py")
+    site.platform.wait_ended(execution)
+    open_execution(page, site, execution)
+    page.get_by_role("button", name="Load savepoint").click()
+    options = page.locator("#load-known option")
+    expect(options.nth(1)).to_have_attribute("value", "name=one")
+    expect(options.nth(2)).to_have_attribute("value", re.compile("id=sp-"))
+    preview, left = page.locator("#load-preview"), page.locator(".lines-left .line span")
+    for load_count in range(3):
+        load_field(page).fill("name=one")
+        expect(preview).to_contain_text("with “two”. They can still be loaded.")
+        # On each branch those that it wrote: what other branches did was left before.
+        expect(left.filter(has_text="after")).to_have_text([f"after one {load_count}", f"after two {load_count}"])
+        expect(left.filter(has_text="before")).to_have_count(0)
+        load_field(page).fill("name=two")
+        expect(left.filter(has_text="after")).to_have_text([f"after two {load_count}"])
+        load_field(page).fill("name=one")
+        expect(preview).to_contain_text("with “two”")
+        page.get_by_role("button", name="OK").click()
+        expect(page.locator(".page-head .status")).to_have_text("Error")
+        expect(page.locator(".facts").first).to_contain_text(f"Branch{load_count + 2}")
+        expect(page.locator("#log .line.mark")).to_have_count(load_count + 1)
+        expect(page.locator("#log")).to_contain_text(f"after two {load_count + 1}")
+        site.platform.wait_ended(execution)
+        page.get_by_role("button", name="Load savepoint").click()
+
+
+def test_an_action_that_cannot_be_taken_says_why(page: Page, site: Site, failed: str) -> None:
+    open_execution(page, site, failed)
+    button = page.get_by_role("button", name=re.compile("Pause.*not now, it has ended with an error"))
+    tip = page.locator("#tip")
+    # As a finger or a mouse does, which ask nobody whether it is enabled.
+    button.dispatch_event("click")
+    expect(tip).to_have_text("Not now: it has ended with an error")
+    page.keyboard.press("Escape")
+    expect(tip).not_to_be_visible()
+    button.focus()
+    expect(tip).to_be_visible()
+    button.blur()
+    page.get_by_role("button", name="Run again").hover()
+    expect(tip).not_to_be_visible()
+
+
 def test_by_the_keyboard_alone(page: Page, site: Site, failed: str) -> None:
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()

@@ -258,6 +258,21 @@ def test_lines_with_a_text_are_found_backwards_whatever_their_case(database: Sql
     assert [line.number for line in database.read_log_back("e1", None, 10, "0%")] == [1]
 
 
+def test_lines_of_several_spans_are_found_with_how_many_there_are(database: SqlDatabase) -> None:
+    add(database, records.execution())
+    database.append_log("e1", [LogLine(records.at(second), "stdout", str(second)) for second in range(10)])
+
+    def found(limit: int, *spans: tuple[float, float | None]) -> tuple[list[str], int]:
+        times = [(records.at(since), None if until is None else records.at(until)) for since, until in spans]
+        lines, total = database.log_within("e1", times, limit)
+        return [line.text for line in lines], total
+
+    assert found(9, (7, None)) == (["8", "9"], 2)
+    assert found(9, (1, 3), (6, 7), (8.5, None)) == (["2", "3", "7", "9"], 4)
+    assert found(2, (1, 3), (6, 7), (8.5, None)) == (["2", "3"], 4)
+    assert found(9) == ([], 0)
+
+
 def test_ids_of_all_that_a_query_finds_are_listed_newest_first(database: SqlDatabase) -> None:
     ended = records.execution("e2", status=Status.ENDED_SUCCESS, created_at=records.at(2))
     add(database, records.execution(created_at=records.at(1)), ended, records.execution("e3", created_at=records.at(3)))

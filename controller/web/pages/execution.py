@@ -32,7 +32,6 @@ from controller.web.words import pretty
 SAVEPOINTS_PER_PAGE = 25
 LOG_LINES = 200
 _CHILDREN_SHOWN = 50
-_NAMES_COMPLETED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +116,9 @@ class ExecutionPage:
         }
         if not is_partial(request):
             log = await services.read(Database.read_log_back, execution.id, None, LOG_LINES)
-            names = await services.read(Database.named_savepoints, execution.id, _NAMES_COMPLETED)
-            values |= {"log": log, "names": names, "log_lines": LOG_LINES}
+            values |= {"log": log, "log_lines": LOG_LINES}
         else:
-            values |= {"log": (), "names": (), "log_lines": LOG_LINES}
+            values |= {"log": (), "log_lines": LOG_LINES}
         # Large pages take a while: calls are answered meanwhile.
         return await asyncio.to_thread(page, request, "execution.html", **values)
 

@@ -122,6 +122,7 @@
     const field = one("[data-filled]", dialog);
     if (field && button.dataset.fill) field.value = button.dataset.fill;
     dialog.showModal();
+    htmx.trigger(document.body, "opened");
     if (field) { field.focus(); field.select(); if (field.value) htmx.trigger(field, "filled"); }
   }
   function clear(form) {

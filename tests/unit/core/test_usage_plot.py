@@ -27,7 +27,7 @@ def test_single_sample_is_a_dot_without_a_share() -> None:
 
 def test_memory_and_share_are_drawn_over_time_with_marks() -> None:
     samples = [_sample(0, 1 << 20, 0), _sample(10, 4 << 20, 5), _sample(30, 2 << 20, 5, "c2"), _sample(40, 0, 25, "c2")]
-    origin = BranchOrigin(2, 7, "", 1, "operator", START + timedelta(seconds=20), undone=False)
+    origin = BranchOrigin(2, 7, "", 1, "operator", START + timedelta(seconds=20), undone=False, from_created_at=START)
     drawn = usage_plots(samples, [origin])
     assert drawn is not None
     memory, processor = drawn.plots
