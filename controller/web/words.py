@@ -34,6 +34,12 @@ STATUS_WORDS = {
     Status.WAITING_LOCK: "Waits for lock",
 }
 
+ENDED_WORDS = {
+    Status.ENDED_SUCCESS: "with success",
+    Status.ENDED_ERROR: "with an error",
+    Status.ENDED_CANCELLED: "by being cancelled",
+}
+
 
 def milliseconds(microseconds: int) -> str:
     value = microseconds / 1000
@@ -77,13 +83,6 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def with_found(text: str, found: str) -> Markup:
-    """The text, what was found in it marked."""
-    pieces = re.split(f"({re.escape(found)})", text, flags=re.IGNORECASE)
-    return Markup().join(
-        Markup('<mark class="text-found">{}</mark>').format(piece) if at % 2 else escape(piece)
-        for at, piece in enumerate(pieces)
-    )
 def digest(name: str) -> str:
     """Of any name something that can be part of an element's id."""
     return hashlib.sha256(name.encode()).hexdigest()[:16]
@@ -100,6 +99,7 @@ def ranges(numbers: Sequence[int], most: int) -> str:
     words = [str(first) if first == last else f"{first}–{last}" for first, last in found]  # noqa: RUF001
     return ", ".join(["…"] * (len(words) > most) + words[-most:])
 
+
 def with_found(text: str, found: str) -> Markup:
     """The text, what was found in it marked."""
     pieces = re.split(f"({re.escape(found)})", text, flags=re.IGNORECASE)
@@ -107,4 +107,3 @@ def with_found(text: str, found: str) -> Markup:
         Markup('<mark class="text-found">{}</mark>').format(piece) if at % 2 else escape(piece)
         for at, piece in enumerate(pieces)
     )
-

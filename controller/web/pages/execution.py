@@ -27,7 +27,7 @@ from controller.web.rendering import page, part, went
 from controller.web.source import lines_of
 from controller.web.timeline import Timeline, drawn, step_of
 from controller.web.usage_plot import usage_plots
-from controller.web.words import pretty
+from controller.web.words import ENDED_WORDS, pretty
 
 SAVEPOINTS_PER_PAGE = 25
 LOG_LINES = 200
@@ -220,7 +220,7 @@ class ExecutionPage:
     async def _undo(self, request: Request, execution_id: str) -> str:  # noqa: ARG002
         result = await self._parts.undos.undo(execution_id)
         if result.savepoint is None:
-            return f"The load was taken back: it has ended again, with {result.execution.status}"
+            return f"The load was taken back: it has ended again, {ENDED_WORDS[result.execution.status]}"
         return f"The load was taken back: it goes on from savepoint {result.savepoint.number}"
 
     async def _savepoint(self, request: Request, execution_id: str) -> str:
@@ -258,7 +258,7 @@ _PARAMETERS = ("sp", "first", "last", "page", "find")
 def _why_not(execution: Execution, *, undoable: bool) -> Mapping[str, str]:
     """By action: why it can't be taken now, empty when it can."""
     status, task = execution.status, execution.type.value == "TASK"
-    ended = f"it has ended with {status.value}" if status.ended else ""
+    ended = f"it has ended {ENDED_WORDS[status]}" if status.ended else ""
     no_process = "it has no process of its own" if task else "nobody started it yet" if execution.held else ""
     starting = "it is being started" if status is Status.NEW else ""
     return {

@@ -242,34 +242,35 @@
     }
   });
 
-  // --- the timeline's card beside the dot under the pointer, or the one that has the focus
+  // --- the card beside a dot of the timeline, or an action that can't be taken, under the pointer or with the focus
 
-  function tell(dot) {
-    const tip = one("#tip");
-    if (!tip) return;
-    if (!dot) { tip.hidden = true; return; }
-    const data = dot.dataset;
+  function ofDot(data) {
     const lines = [
       `${data.number}${data.name ? ` “${data.name}”` : ""}`,
       [data.call, data.place].filter(Boolean).join(" · "),
       `${shown(data.time)} · ${data.size} · frozen ${data.frozen}`,
     ];
     if (Number(data.count) > 1) lines.push(`stands for ${data.count} savepoints`);
-    tip.replaceChildren(...lines.map((text, at) => {
+    return lines.map((text, at) => {
       const line = document.createElement(at ? "div" : "strong");
       line.textContent = text;
       return line;
-    }));
+    });
+  }
+  function tell(element) {
+    const tip = one("#tip");
+    if (!tip) return;
+    if (!element) { tip.hidden = true; return; }
+    tip.replaceChildren(...(element.dataset.why ? [`Not now: ${element.dataset.why}`] : ofDot(element.dataset)));
     tip.hidden = false;
-    const at = dot.getBoundingClientRect();
+    const at = element.getBoundingClientRect();
     const left = Math.min(Math.max(at.left + at.width / 2 - tip.offsetWidth / 2, 8), innerWidth - tip.offsetWidth - 8);
     const top = at.top - tip.offsetHeight - 6 > 0 ? at.top - tip.offsetHeight - 6 : at.bottom + 6;
     tip.style.left = `${left}px`;
     tip.style.top = `${top}px`;
   }
-  const dotOf = (event) => event.target.closest?.("[data-dots] a") ?? null;
-  document.addEventListener("mouseover", (event) => tell(dotOf(event)));
-  document.addEventListener("focusin", (event) => tell(dotOf(event)));
+  const told = (event) => event.target.closest?.("[data-dots] a, [data-why]") ?? null;
+  for (const kind of ["mouseover", "focusin", "click"]) document.addEventListener(kind, (event) => tell(told(event)));
   document.addEventListener("keyup", (event) => { if (event.key === "Escape") tell(null); });
   document.addEventListener("scroll", () => tell(null), true);
 
