@@ -121,7 +121,8 @@ def refused(request: Request, error: errors.FlowsnapError) -> Response:
                 "HX-Reselect": "unset",
             },
         )
-    return page(request, "error.html", status=status, title="Not done", words=str(error))
+    title = "Not found" if isinstance(error, errors.NotFound) else "Not done"
+    return page(request, "error.html", status=status, title=title, words=str(error))
 
 
 def went(request: Request, address: str) -> Response:

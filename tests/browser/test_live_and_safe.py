@@ -53,7 +53,7 @@ def test_hostile_names_logs_values_and_messages_stay_text(page: Page, site: Site
     expect(page.locator("#load-error")).to_contain_text("onerror")
     assert page.locator("img, script:not([src]), [onerror], [onmouseover]").count() == 0
     page.goto(f"{site.address}/executions/%3Cimg%20src=x%20onerror=alert(4)%3E")
-    expect(page.locator("body")).to_contain_text("Not done")
+    expect(page.locator("body")).to_contain_text("Not found")
     page.goto(f"{site.address}/executions?q=%22%3E%3Cscript%3Ealert(5)%3C/script%3E&flow=%3Cb%3E&tree=%3Cb%3E&page=x")
     expect(page.locator("#q")).to_have_value('"><script>alert(5)</script>')
     # That nothing was alerted, and nothing refused by the policy, is asserted by new_page.
@@ -177,13 +177,22 @@ def test_the_log_goes_on_by_itself_and_back_on_request(page: Page, site: Site) -
 
 
 def test_resource_use_is_drawn_and_told_in_words(page: Page, site: Site) -> None:
-    execution = site.platform.run(
-        "def handler(system, this):\n    this.create_dump('one')\n    this.sleep(3600)\n", file_name="uses.py"
-    )
+    # Samples come every ten seconds, of what has changed.
+    script = """
+    import time
+
+    def handler(system, this):
+        held = []
+        while True:
+            held.append(bytearray(1_000_000))
+            time.sleep(0.5)
+    """
+    execution = site.platform.run(script, file_name="uses.py")
     page.goto(f"{site.address}/executions/{execution}")
+    expect(page.locator("#usage")).to_contain_text(re.compile("Memory .*measured once so far"), timeout=60_000)
     words = re.compile(r"^Memory over time: now \d.*iB, least \d.*iB, most \d.*iB$")
     # It comes by itself.
-    expect(page.get_by_role("img", name=words)).to_be_visible()
+    expect(page.get_by_role("img", name=words)).to_be_visible(timeout=60_000)
     site.platform.cancel(execution)
 
 
