@@ -34,7 +34,7 @@ def translated(error: Exception, what: str, answers: Callable[[], bool]) -> Flow
         return ResourceExhausted(f"{what}: {words}; free some space, for instance with `docker system prune`")
     if isinstance(error, errors.ImageNotFound):
         return NotFound(f"{what}: {words}; build it with scripts/image, or name another with --image")
-    match error.status_code:
+    match error.status_code or 0:
         case HTTPStatus.NOT_FOUND:
             kind: type[FlowsnapError] = NotFound
         case HTTPStatus.CONFLICT:

@@ -35,7 +35,7 @@ def look_at_host(label: str) -> Host:
             told = client.info()
             own = client.containers(filters={"label": label, "status": "running"})
     except DOCKER_ERRORS as error:
-        words = str(translated(error, "look at the host"))
+        words = str(translated(error, "look at the host", lambda: False))
         return Host(_name(address), address, HostState.AWAY, words)
     return Host(
         name=str(told["Name"]),
