@@ -61,7 +61,8 @@ class Endings:
         ended = await services.db(Database.set_status, execution_id, NOT_ENDED, status, message)
         faults.reach("controller.end.row.after")
         live.cancel_calls()
-        await services.db(Database.abandon_calls, execution_id, live.branch)
+        # It is recorded as ended: its container has to go, whatever is refused now.
+        await services.insist(Database.abandon_calls, execution_id, live.branch)
         self.release(live)
         _log.info("execution %s: %s", execution_id, status)
         return ended

@@ -61,7 +61,8 @@ class Pauses:
             if live.housed:
                 link = await live.agent()
                 await link.savepoint(SavepointKind.PAUSE, leave_frozen=True)
-            await services.db(Database.set_status, execution_id, _PAUSABLE, Status.PAUSED)
+            # It is frozen: nobody would let it go on that runs by its record.
+            await services.insist(Database.set_status, execution_id, _PAUSABLE, Status.PAUSED)
             live.paused_since = asyncio.get_running_loop().time()
             services.changes.notify(execution_id)
             return await services.execution(execution_id)
@@ -81,7 +82,7 @@ class Pauses:
                 else:
                     await self._recovery.bring_back_locked(live)
             except FlowsnapError:
-                await services.db(Database.set_status, execution_id, (status,), Status.PAUSED)
+                await services.insist(Database.set_status, execution_id, (status,), Status.PAUSED)
                 raise
             live.paused_since = None
             services.changes.notify(execution_id)
@@ -92,8 +93,21 @@ class Pauses:
             execution, live = await self._running(execution_id)
             if execution.status is not Status.NEW and live.housed:
                 await self._save(live)
-            await self._endings.end_locked(live, Status.ENDED_CANCELLED, reason or "cancelled")
+            try:
+                await self._endings.end_locked(live, Status.ENDED_CANCELLED, reason or "cancelled")
+            except FlowsnapError:
+                await self._go_on(live, execution)
+                raise
             return await self._services.execution(execution_id)
+
+    async def _go_on(self, live: Live, execution: Execution) -> None:
+        """It was frozen for its last savepoint, and could not be ended."""
+        if live.ended.is_set() or live.link is None or execution.status is Status.PAUSED:
+            return
+        try:
+            await live.link.thaw()
+        except FlowsnapError as error:
+            _log.warning("execution %s: %s", execution.id, error)
 
     async def _running(self, execution_id: str) -> tuple[Execution, Live]:
         execution = await self._services.execution(execution_id)

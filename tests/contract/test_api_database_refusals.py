@@ -116,3 +116,41 @@ async def test_failed_execution_is_tried_again_when_that_is_refused_at_first(
     await fresh.redone.get()
     assert refused == ["put_off"] * 2
     assert (await controller.show(execution_id)).retry_count == 1
+
+
+async def test_pause_is_recorded_when_the_tree_is_frozen_already(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    refused = refuse(controller, monkeypatch, "set_status")
+    await controller.pause(execution_id)
+    assert refused == ["set_status"] * 2
+    assert await controller.status(execution_id) == "PAUSED"
+    await controller.resume(execution_id)
+    assert not agent.frozen
+
+
+async def test_execution_goes_on_when_its_end_by_an_operator_is_not_recorded(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    refuse(controller, monkeypatch, "set_status", times=1)
+    with pytest.raises(aio.AioRpcError, match="database is locked"):
+        await controller.cancel(execution_id)
+    assert not agent.frozen
+    assert await controller.status(execution_id) == "RUNNING"
+    await controller.cancel(execution_id)
+    assert (await controller.ended(execution_id)).status == types_pb2.EXECUTION_STATUS_ENDED_CANCELLED
+
+
+async def test_container_goes_when_calls_of_an_ended_execution_are_not_recorded_at_first(
+    controller: ControllerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id, agent = await controller.run()
+    await agent.call("create_dump", name="a")
+    refused = refuse(controller, monkeypatch, "abandon_calls")
+    await controller.cancel(execution_id)
+    assert refused == ["abandon_calls"] * 2
+    await controller.launcher.gone(agent)
