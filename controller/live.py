@@ -72,8 +72,8 @@ class Live:
     park_not_before: float = 0.0
     # It was recovered on this branch: the journal may have calls that the flow makes again.
     recovered: bool = False
-    # The loss that was counted: it is one, however often it is tried to bring the execution back.
-    counted_loss: object = None
+    # The present loss was counted: it is one, however often it is tried to bring the execution back.
+    loss_counted: bool = False
     # Calls that are called off now will be carried on: they keep their places in queues.
     recovering: bool = False
 

@@ -74,7 +74,7 @@ class Recovery:
         async for savepoint in self._candidates(execution):
             try:
                 # An older savepoint than before: the next controller has to know that calls were taken back.
-                counted = damaged is not None if loss is None else self._counts(live, loss)
+                counted = damaged is not None if loss is None else self._counts(live)
                 await self._go_on_from(live, execution, savepoint, counted=counted)
             except DataLoss as error:
                 damaged = error
@@ -87,12 +87,12 @@ class Recovery:
             return
         if damaged is not None:
             raise DataLoss(f"none of its savepoints can be restored; the oldest: {damaged}")
-        await self._start_anew(live, execution, counted=loss is None or self._counts(live, loss))
+        await self._start_anew(live, execution, counted=loss is None or self._counts(live))
         await services.tell(live.execution_id, f"--- started anew: {'' if loss is None else loss.words} ---")
 
-    def _counts(self, live: Live, loss: Loss) -> bool:
-        """The first time that it is asked."""
-        known, live.counted_loss = live.counted_loss is loss, loss
+    def _counts(self, live: Live) -> bool:
+        """The first time that it is asked for a loss."""
+        known, live.loss_counted = live.loss_counted, True
         return not known
 
     async def _recover(self, live: Live, container: int, branch: int, loss: Loss) -> None:
@@ -137,6 +137,7 @@ class Recovery:
         services, execution_id = self._services, live.execution_id
         if live.branch != branch:
             return None
+        live.loss_counted = False
         await self._endings.let_go(live)
         faults.reach("controller.recovery.before")
         execution = await services.execution(execution_id)
