@@ -43,7 +43,9 @@ def _remove_container(platform: Platform, execution: str) -> None:
 @pytest.mark.parametrize("fault", [_kill_agent, _kill_flow, _kill_container, _remove_container])
 def test_execution_goes_on_by_itself(platform: Platform, fault: Callable[[Platform, str], None]) -> None:
     execution = platform.run(COUNTING, 4, name=f"goes-on{fault.__name__}")
+    # The status comes beside the dump.
     platform.wait_status(execution, SLEEPING)
+    platform.wait_savepoint(execution, "sleep")
     fault(platform, execution)
     platform.wait_until(lambda: platform.get(execution).recovery_count == 1, execution)
     assert_counted(platform, execution)
