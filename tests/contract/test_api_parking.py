@@ -120,7 +120,7 @@ async def test_paused_execution_is_parked_and_goes_on_when_it_is_resumed(control
 
 
 async def test_parked_execution_stays_away_while_it_is_paused(controller: ControllerUnderTest) -> None:
-    execution_id, _ = await _waiting(controller, "sleep", seconds=1)
+    execution_id, _ = await _waiting(controller, "sleep", seconds=3)
     await controller.pause(execution_id)
     await _until(lambda: not controller.services.live.get(execution_id).calls)
     await asyncio.sleep(0.2)

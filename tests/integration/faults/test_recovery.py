@@ -259,7 +259,7 @@ def test_sleep_keeps_its_end(own_platform: Platform) -> None:
     _remove_container(own_platform, execution)
     own_platform.start()
     assert_counted(own_platform, execution)
-    assert 5 < time.monotonic() - began < 12
+    assert 5 < time.monotonic() - began < 30
 
 
 def test_older_savepoint_serves_when_the_newest_is_damaged(own_platform: Platform) -> None:
