@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowsnap.v1 import web_pb2, web_pb2_grpc
+from flowsnap.v1 import platform_pb2, platform_pb2_grpc, web_pb2, web_pb2_grpc
 from platform_under_test import Platform
 from playwright.sync_api import Locator, Page
 
@@ -20,6 +20,14 @@ class Site:
         """Signs in once."""
         stub = web_pb2_grpc.WebServiceStub(self.platform.channel)
         return stub.CreateWebLink(web_pb2.CreateWebLinkRequest(), timeout=10).link
+
+
+def delete_messages(site: Site, execution: str) -> None:
+    """Those that it sent: they outlive it, and the pages count the open ones."""
+    stub = platform_pb2_grpc.MessageServiceStub(site.platform.channel)
+    for message in stub.ListMessages(platform_pb2.ListMessagesRequest()).messages:
+        if message.execution_id == execution:
+            stub.DeleteMessage(platform_pb2.DeleteMessageRequest(id=message.id))
 
 
 def load_field(page: Page) -> Locator:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowsnap.v1 import platform_pb2 as pb
 from flowsnap.v1 import platform_pb2_grpc, types_pb2
-from site_under_test import Site
+from site_under_test import Site, delete_messages
 
 LONG = "a-name-without-any-place-to-break-it-" * 4
 PATHS = (
@@ -64,3 +64,4 @@ def test_no_page_scrolls_sideways_on_a_phone(new_page: Any, site: Site) -> None:
         assert page.evaluate(_CUT_BUTTONS) == [], path
     assert {path: width for path, width in wide.items() if width > 360} == {}
     platform.cancel(asks)
+    delete_messages(site, asks)
