@@ -13,7 +13,9 @@ def _all(kind: type[errors.FlowsnapError]) -> set[type[errors.FlowsnapError]]:
 
 
 def test_each_error_is_mapped_to_a_code_of_its_own() -> None:
-    assert _all(errors.FlowsnapError) == set(CODES)
+    # Other tests have errors of their own.
+    core = {kind for kind in _all(errors.FlowsnapError) if kind.__module__.startswith("controller.")}
+    assert core == set(CODES)
     assert len(set(CODES.values())) == len(CODES)
     assert grpc.StatusCode.OK not in CODES.values()
 
