@@ -87,6 +87,8 @@ def test_nothing_is_lost_or_repeated_or_left_when_components_die_at_random(lives
         platform = Platform(Path(folder), "--park-after", "0.5")
         try:
             _live_through(platform, shop, lives)
+            if _SCHEDULES:
+                print(".", end="", flush=True)
         except BaseException:
             with contextlib.suppress(OSError):
                 Path("artifacts").mkdir(exist_ok=True)
@@ -102,8 +104,8 @@ def _live_through(platform: Platform, shop: Shop, lives: list[Life]) -> None:
     platform.kill_controller()
     execution = ""
     for life in lives:
-        platform.start(",".join(life.plan))
         with contextlib.suppress(_Died):
+            _start(platform, life)
             execution = execution or _run(platform)
             for command in life.commands:
                 _command(platform, execution, command)
@@ -129,13 +131,22 @@ class _Died(Exception):
     """The controller."""
 
 
+def _start(platform: Platform, life: Life) -> None:
+    """What it finds to recover may be the death of it before it has answered anybody."""
+    try:
+        platform.start(",".join(life.plan))
+    except AssertionError as error:
+        assert platform.process is not None
+        if platform.process.poll() != -signal.SIGKILL:
+            raise
+        raise _Died from error
+
+
 def _run(platform: Platform) -> str:
     """What a controller that died had recorded, or a new one."""
-    known = platform.list()
-    if known:
-        return known[-1].id
     try:
-        return platform.run(_FLOW)
+        known = platform.list()
+        return known[-1].id if known else platform.run(_FLOW)
     except grpc.RpcError as error:
         _check(platform, error)
         raise _Died from error
