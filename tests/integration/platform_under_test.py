@@ -56,7 +56,9 @@ class Platform:
         """faults: a plan of what it and its agents are to die of, as the module faults reads it."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self.volumes_before is None:
-            self.volumes_before = volumes()
+            # Some tests are about an engine that is not there.
+            with contextlib.suppress(subprocess.CalledProcessError):
+                self.volumes_before = volumes()
         with (self.data_dir / "controller.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "controller", "--data-dir", str(self.data_dir), *self._options],
