@@ -13,7 +13,6 @@ from flowsnap.v1 import control_pb2 as pb
 from flowsnap.v1 import types_pb2
 from platform_under_test import SUCCESS, Platform, containers, running_platform
 
-_FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 HOUR_S, DAY_S = 3600, 86400
 
 
@@ -35,7 +34,9 @@ class Clock:
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     file = tmp_path / "offset"
     clock = Clock(file)
-    monkeypatch.setenv("LD_PRELOAD", _FAKETIME)
+    # Below a folder that is named after the machine's architecture.
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
+    monkeypatch.setenv("LD_PRELOAD", str(library))
     monkeypatch.setenv("FAKETIME_TIMESTAMP_FILE", str(file))
     monkeypatch.setenv("FAKETIME_NO_CACHE", "1")
     monkeypatch.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
