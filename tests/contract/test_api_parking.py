@@ -98,7 +98,9 @@ async def test_child_is_waited_for_without_a_container(controller: ControllerUnd
     execution_id, parent = await controller.run()
     call = asyncio.create_task(parent.call("script", script="def handler(system, this): pass"))
     await controller.until(execution_id, "WAITING_CHILD")
-    (child_id,) = [one for one in controller.launcher.agents if one != execution_id]
+    # The parent may wait for it before it has a container.
+    await _until(lambda: set(controller.launcher.agents) - {execution_id})
+    (child_id,) = set(controller.launcher.agents) - {execution_id}
     await _parked(controller, execution_id)
     call.cancel()
     await controller.launcher.agents[child_id].end("success", "grown up")
