@@ -60,7 +60,8 @@ async def test_container_is_given_back_during_a_long_sleep_and_another_goes_on_a
     execution_id, _ = await _waiting(controller, "sleep", seconds=3)
     shown = await controller.show(execution_id)
     assert (shown.status, shown.parked) == (types_pb2.EXECUTION_STATUS_SLEEPING, True)
-    assert not controller.services.agent_dir(execution_id).exists()
+    # The container goes first, then its folder.
+    await _until(lambda: not controller.services.agent_dir(execution_id).exists())
     fresh = await controller.launcher.agent(execution_id)
     assert await fresh.redone.get() is None
     shown = await controller.show(execution_id)
