@@ -79,6 +79,8 @@ def raw_restore(*, ahead: bool) -> float:
         "pipes": keys,
         "in_flight": InFlight().to_json(),
         "open_calls": [],
+        "last_seq": 0,
+        "frozen": False,
     }
     (folder / "savepoint.json").write_text(json.dumps(record))
     kit = savepoint.Kit.prepare(0)
