@@ -92,12 +92,9 @@ class Savepoints:
         """
         try:
             await self._take_when_room(call, settled=settled or not self._may_commit_later())
-        except CriuRefused as error:
-            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
-            return str(error)
-        except CommitFailed as error:
-            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
-            return f"store: {error}"
+        except (CriuRefused, CommitFailed) as error:
+            self._tell_missing(call, error)
+            return f"store: {error}" if isinstance(error, CommitFailed) else str(error)
         return ""
 
     def dump(self, tree: Tree, folder: Path, *, leave_frozen: bool) -> Dumped:
@@ -138,7 +135,10 @@ class Savepoints:
     def _tell_failed_commit(self, call: OpenCall, commit: asyncio.Task[str]) -> None:
         error = None if commit.cancelled() else commit.exception()
         if error is not None:
-            self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
+            self._tell_missing(call, error)
+
+    def _tell_missing(self, call: OpenCall, error: BaseException) -> None:
+        self._output.say(f"no savepoint at {call.name} ({call.file}:{call.line}): {error}")
 
     async def _dump_and_begin_commit(
         self,
