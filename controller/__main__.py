@@ -185,7 +185,7 @@ def _config(arguments: Sequence[str] | None) -> tuple[Config, bool]:
         depth_limit=options.depth_limit,
         env_name=options.env_name,
         durability=options.durability,
-        store_key_file=options.store_key.absolute() if options.store_key else None,
+        store_key=options.store_key.absolute() if options.store_key else None,
         http_listen="" if options.http_listen == "off" else options.http_listen,
         http_hosts=tuple(options.http_host),
     )

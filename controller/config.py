@@ -35,8 +35,8 @@ class Config:
     env_name: str = "default"
     # "host": savepoints survive a power cut (fsync on each). "process": they survive everything but that.
     durability: Literal["host", "process"] = "process"
-    # What seals the store's files; None: a file of the data directory.
-    store_key_file: Path | None = None
+    # The file with what seals the store's files, made with it; None: store.key beside the store.
+    store_key: Path | None = None
     # An execution that has waited so long gives its container back until its wait is over; None: it never does.
     park_after_s: float | None = 10.0
     # How often agents look at what their containers use; None: never.
@@ -59,11 +59,6 @@ class Config:
     @property
     def store(self) -> Path:
         return self.data_dir / "store"
-
-    @property
-    def store_key(self) -> Path:
-        """What opens the savepoint images; made with the store."""
-        return self.store_key_file or self.data_dir / "store.key"
 
     @property
     def secrets_key(self) -> Path:

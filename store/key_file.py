@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from store.sync import sync_folder
+
 ID_BYTES: Final = 4
 KEY_BYTES: Final = 32
 
@@ -58,7 +60,7 @@ class KeyFile:
             os.fsync(file.fileno())
         temporary.rename(self.path)
         # What is sealed with it may be on the disk in the next moment.
-        _sync_folder(self.path.parent)
+        sync_folder(self.path.parent)
         self._keys = keys
 
 
@@ -70,11 +72,3 @@ def _parsed(lines: list[list[str]]) -> dict[bytes, bytes]:
     if any((len(key_id), len(key)) != (ID_BYTES, KEY_BYTES) for key_id, key in keys.items()):
         raise KeyFileDamaged("a key or its id is too short or too long")
     return keys
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,6 +25,7 @@ from store.key_file import KeyFile, KeyFileDamaged
 from store.pack_reader import BlockCache, PackReader
 from store.pack_writer import PackWriter
 from store.seal import Keyring
+from store.sync import sync_folder
 
 # An id names a file.
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -231,11 +232,7 @@ class LocalStore:
 
     def _sync_folder(self, folder: Path) -> None:
         if self._sync:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(folder)
 
     def _read_manifest(self, savepoint_id: str) -> manifest.Manifest:
         path = self._manifest_path(savepoint_id)
