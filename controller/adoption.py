@@ -75,6 +75,8 @@ class Adoption:
     async def _expect_ended(self) -> None:
         services = self._services
         for entry in list(services.config.agents.iterdir()):
+            if services.live.get(entry.name) is not None:
+                continue
             execution = await services.db(Database.execution, entry.name)
             if execution is not None and execution.status.ended:
                 live = services.live.add(execution)
