@@ -78,7 +78,7 @@ class FormChecks:
                 )
             except OSError as error:
                 raise Unavailable(f"{what} can't be checked: no process for it can be started: {error}") from error
-            output, said = await _output(process, packed(request), what)
+            output, said = await _output(process, packed({**request, "what": what}), what)
         if process.returncode:
             raise _failure(what, process.returncode, said)
         reply: Reply = json.loads(output)

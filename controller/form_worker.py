@@ -1,6 +1,7 @@
 """Checks one form, or one response, in a process of its own: `python -m controller.form_worker`.
 
-Standard input: {"form": ..., "response": ..., "message_id": "..."}, the last two where a response is to be checked.
+Standard input: {"what": "...", "form": ..., "response": ..., "message_id": "..."}, the last two where a response is
+to be checked; what: for the words.
 Standard output: a Reply. It is killed when it takes too much.
 """
 
@@ -38,14 +39,10 @@ def main() -> None:
     except InvalidArgument as error:
         reply["error"] = str(error)
     except RecursionError:
-        reply["error"] = f"{_subject(request)} is nested too deep, or refers to itself without end"
+        reply["error"] = f"{request['what']} is nested too deep, or refers to itself without end"
     except MemoryError:
         raise SystemExit(TOO_MUCH) from None
     json.dump(reply, sys.stdout)
-
-
-def _subject(request: dict[str, Any]) -> str:
-    return f"message {request['message_id']}: its form" if "message_id" in request else "the message's body"
 
 
 def _problems(request: dict[str, Any]) -> list[tuple[list[str | int], str, str]]:

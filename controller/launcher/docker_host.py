@@ -20,16 +20,15 @@ _LOOK_TIMEOUT_S = 3
 
 def connected(timeout_s: int, connections: int) -> APIClient:
     """A client of the engine, found as the docker command finds it: DOCKER_HOST, or its socket."""
-    where = kwargs_from_env()
-    _try_socket(where.get("base_url", DEFAULT_UNIX_SOCKET), timeout_s)
-    return APIClient(version="auto", timeout=timeout_s, max_pool_size=connections, **where)
+    _try_socket(_engine_address(), timeout_s)
+    return APIClient(version="auto", timeout=timeout_s, max_pool_size=connections, **kwargs_from_env())
 
 
 def look_at_host(label: str) -> Host:
     """label: of this controller's containers. Raises nothing that the engine does."""
     address = ""
     try:
-        address = engine_address()
+        address = _engine_address()
         # A client of its own, which does not wait as long as the others.
         with closing(connected(_LOOK_TIMEOUT_S, 1)) as client:
             told = client.info()
@@ -51,7 +50,7 @@ def look_at_host(label: str) -> Host:
     )
 
 
-def engine_address() -> str:
+def _engine_address() -> str:
     """As DOCKER_HOST writes it: "unix:///var/run/docker.sock"."""
     return str(kwargs_from_env().get("base_url", DEFAULT_UNIX_SOCKET)).replace("http+unix:", "unix:")
 
@@ -64,7 +63,7 @@ def _name(address: str) -> str:
 def _try_socket(url: str, timeout_s: float) -> None:
     """Raises ConnectionError in plain words, where the SDK wraps three exceptions and leaves a socket open."""
     scheme, _, path = url.partition("://")
-    if not scheme.endswith("unix"):
+    if scheme != "unix":
         return
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(timeout_s)

@@ -114,11 +114,8 @@ class ExecutionPage:
             "output": pretty(execution.output_value),
             "usage": usage_plots((await self._parts.executions.usage(execution.id)).samples, origins),
         }
-        if not is_partial(request):
-            log = await services.read(Database.read_log_back, execution.id, None, LOG_LINES)
-            values |= {"log": log, "log_lines": LOG_LINES}
-        else:
-            values |= {"log": (), "log_lines": LOG_LINES}
+        log = () if is_partial(request) else await services.read(Database.read_log_back, execution.id, None, LOG_LINES)
+        values |= {"log": log, "log_lines": LOG_LINES}
         # Large pages take a while: calls are answered meanwhile.
         return await asyncio.to_thread(page, request, "execution.html", **values)
 
