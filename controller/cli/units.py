@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime
 
 from controller.cli.errors import usage_error
-from controller.quantities import size
+from controller.quantities import ranges, size
 
-__all__ = ["ago", "iso", "milliseconds", "parse_duration", "parse_size", "size"]
+__all__ = ["ago", "iso", "milliseconds", "parse_duration", "parse_size", "ranges", "size"]
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhd]?)", re.ASCII)

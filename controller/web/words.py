@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from controller import quantities
 from controller.model import Json, SavepointKind, Status
 
 _SHOWN_JSON_BYTES = 64 * 1024
@@ -90,13 +91,7 @@ def digest(name: str) -> str:
 
 def ranges(numbers: Sequence[int], most: int) -> str:
     """Ascending numbers as people write them: "1-9, 11", with longer dashes; of more ranges than most the last ones."""
-    found: list[tuple[int, int]] = []
-    for number in numbers:
-        if found and found[-1][1] == number - 1:
-            found[-1] = found[-1][0], number
-        else:
-            found.append((number, number))
-    words = [str(first) if first == last else f"{first}–{last}" for first, last in found]  # noqa: RUF001
+    words = quantities.ranges(numbers, "–")  # noqa: RUF001
     return ", ".join(["…"] * (len(words) > most) + words[-most:])
 
 

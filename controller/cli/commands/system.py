@@ -63,25 +63,15 @@ def gc(
     with connect(options.config(ctx)) as client, waiting("Collecting garbage"):
         response = client.call(client.system.CollectGarbage, control_pb2.CollectGarbageRequest(dry_run=dry_run))
     verb = "would free" if dry_run else "freed"
+    removed = "would remove" if dry_run else "removed"
     lines = [
-        f"{one.execution_name} ({one.execution_id}): {'would remove' if dry_run else 'removed'} {_ranges(one.numbers)}"
+        f"{one.execution_name} ({one.execution_id}): {removed} {', '.join(units.ranges(one.numbers))}"
         for one in response.executions
     ]
     text = f"{verb} {units.size(response.removed_bytes)} in {response.removed_packs} packs"
     if response.removed_savepoints:
         text += f", with {response.removed_savepoints} savepoints that no rule keeps"
     printer.emit(output, records.record(response), lambda: printer.result("\n".join([*lines, text])))
-
-
-def _ranges(numbers: Iterable[int]) -> str:
-    """Ascending numbers as people write them: "1-9, 11"."""
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1] = ranges[-1][0], number
-        else:
-            ranges.append((number, number))
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _host_table(hosts: Iterable[control_pb2.Host]) -> None:
