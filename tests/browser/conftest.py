@@ -13,9 +13,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
 from browser_program import browser_program
-from platform_under_test import running_platform
 from quiet_network import QuietNetwork
-from site_under_test import Site, site_of
+from site_under_test import Site, running_site
 
 _ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 # A busy machine may take its time; nothing waits that long when all is well.
@@ -24,10 +23,8 @@ _PATIENCE_MS = 30_000
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    # No flow of these tests has business in a network, and containers without one start sooner.
-    options = ("--http-listen", "127.0.0.1:0", "--network", "none")
-    with running_platform(tmp_path_factory.mktemp("web"), *options) as platform:
-        yield site_of(platform)
+    with running_site(tmp_path_factory.mktemp("web")) as site:
+        yield site
 
 
 @pytest.fixture(scope="session")

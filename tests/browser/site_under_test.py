@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from flowsnap.v1 import platform_pb2, platform_pb2_grpc, web_pb2, web_pb2_grpc
-from platform_under_test import Platform
+from platform_under_test import Platform, running_platform
 from playwright.sync_api import Locator, Page
 
 
@@ -33,6 +36,14 @@ def delete_messages(site: Site, execution: str) -> None:
 def load_field(page: Page) -> Locator:
     """The one field of the dialog Load savepoint."""
     return page.get_by_role("dialog", name="Load savepoint").get_by_label("Savepoint", exact=True)
+
+
+@contextmanager
+def running_site(data_dir: Path) -> Iterator[Site]:
+    """For fixtures."""
+    # No flow of these tests has business in a network, and containers without one start sooner.
+    with running_platform(data_dir, "--http-listen", "127.0.0.1:0", "--network", "none") as platform:
+        yield site_of(platform)
 
 
 def site_of(platform: Platform) -> Site:

@@ -10,9 +10,8 @@ import pytest
 from flowsnap.v1 import platform_pb2 as pb
 from flowsnap.v1 import platform_pb2_grpc as rpc
 from flowsnap.v1 import types_pb2
-from platform_under_test import running_platform
 from playwright.sync_api import Page, expect
-from site_under_test import Site, load_field, site_of
+from site_under_test import Site, load_field, running_site
 
 SCRIPT = """
 def handler(system, this):
@@ -96,9 +95,8 @@ PROBLEMS = """(() => {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Of its own: other tests count what there is."""
-    options = ("--http-listen", "127.0.0.1:0", "--network", "none")
-    with running_platform(tmp_path_factory.mktemp("readers"), *options) as platform:
-        yield site_of(platform)
+    with running_site(tmp_path_factory.mktemp("readers")) as site:
+        yield site
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,13 @@ from store.local import LocalStore
 SCRIPT = "def handler(system, this):\n    return this.success('done')\n"
 
 
+async def until(condition: Callable[[], object], limit_s: float = 20) -> None:
+    """Of what is inside the controller, or its launcher, and tells nobody when it changes."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(0.005)
+
+
 class FakeLauncher:
     """Its containers are agents in this process; one that is removed, or stops by itself, has ended."""
 
@@ -54,9 +61,7 @@ class FakeLauncher:
 
     async def gone(self, agent: FakeAgent) -> None:
         """Until the container of that agent has been removed."""
-        async with asyncio.timeout(20):
-            while agent in self.agents.values():  # noqa: ASYNC110 (containers go by themselves)
-                await asyncio.sleep(0.005)
+        await until(lambda: agent not in self.agents.values())
 
     async def die(self, execution_id: str) -> None:
         """The container is gone, without a word."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from controller_under_test import SCRIPT, ControllerUnderTest, FakeLauncher, running_controller
+from controller_under_test import SCRIPT, ControllerUnderTest, FakeLauncher, running_controller, until
 from fake_agent import FakeAgent
 from flowsnap.v1 import control_pb2 as pb
 from grpc import aio
@@ -52,14 +52,10 @@ async def test_restores_that_the_engine_ends_are_no_strikes(controller: Controll
     launcher.on_start = first_three
     for number in range(3):
         await launcher.die(execution_id)
-        async with asyncio.timeout(20):
-            while len(deaf) == number:  # noqa: ASYNC110 (the launcher counts)
-                await asyncio.sleep(0.005)
+        await until(lambda: len(deaf) > number)  # noqa: B023 (it is awaited here)
         await deaf[number].heard.wait()
     await launcher.die(execution_id)
-    async with asyncio.timeout(20):
-        while execution_id not in launcher.agents:  # noqa: ASYNC110 (the launcher counts)
-            await asyncio.sleep(0.005)
+    await until(lambda: execution_id in launcher.agents)
     agent = await launcher.agent(execution_id)
     await agent.redone.get()
     await agent.end("success", "done")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller
+from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller, until
 from fake_agent import FakeAgent
 from flowsnap.v1 import types_pb2
 from grpc import aio
@@ -29,12 +29,6 @@ async def controller(tmp_path: Path) -> AsyncIterator[ControllerUnderTest]:
         yield running
 
 
-async def _until(condition: Callable[[], object], limit_s: float = 20) -> None:
-    async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 (what is waited for is inside the controller)
-            await asyncio.sleep(0.005)
-
-
 async def _waiting(controller: ControllerUnderTest, call_name: str, /, **args: Any) -> tuple[str, FakeAgent]:
     """An execution that is parked in that call."""
     execution_id, agent = await controller.run()
@@ -48,7 +42,7 @@ async def _waiting(controller: ControllerUnderTest, call_name: str, /, **args: A
 
 
 async def _parked(controller: ControllerUnderTest, execution_id: str) -> None:
-    await _until(lambda: execution_id not in controller.launcher.agents)
+    await until(lambda: execution_id not in controller.launcher.agents)
     async with asyncio.timeout(20):
         while not (await controller.show(execution_id)).parked:  # noqa: ASYNC110 (a client would ask, too)
             await asyncio.sleep(0.005)
@@ -61,7 +55,7 @@ async def test_container_is_given_back_during_a_long_sleep_and_another_goes_on_a
     shown = await controller.show(execution_id)
     assert (shown.status, shown.parked) == (types_pb2.EXECUTION_STATUS_SLEEPING, True)
     # The container goes first, then its folder.
-    await _until(lambda: not controller.services.agent_dir(execution_id).exists())
+    await until(lambda: not controller.services.agent_dir(execution_id).exists())
     fresh = await controller.launcher.agent(execution_id)
     assert await fresh.redone.get() is None
     shown = await controller.show(execution_id)
@@ -100,7 +94,7 @@ async def test_child_is_waited_for_without_a_container(controller: ControllerUnd
     call = asyncio.create_task(parent.call("script", script="def handler(system, this): pass"))
     await controller.until(execution_id, "WAITING_CHILD")
     # The parent may wait for it before it has a container.
-    await _until(lambda: set(controller.launcher.agents) - {execution_id})
+    await until(lambda: set(controller.launcher.agents) - {execution_id})
     (child_id,) = set(controller.launcher.agents) - {execution_id}
     await _parked(controller, execution_id)
     call.cancel()
@@ -125,7 +119,7 @@ async def test_paused_execution_is_parked_and_goes_on_when_it_is_resumed(control
 async def test_parked_execution_stays_away_while_it_is_paused(controller: ControllerUnderTest) -> None:
     execution_id, _ = await _waiting(controller, "sleep", seconds=3)
     await controller.pause(execution_id)
-    await _until(lambda: not controller.services.live.get(execution_id).calls)
+    await until(lambda: not controller.services.live.get(execution_id).calls)
     await asyncio.sleep(0.2)
     assert execution_id not in controller.launcher.agents
     await controller.resume(execution_id)
@@ -160,7 +154,7 @@ async def test_wait_still_wakes_an_execution_after_a_load_of_it_failed(controlle
         await controller.load(execution_id, id="1")
     assert (await controller.show(execution_id)).parked
     controller.launcher.on_start = lambda agent: None
-    await _until(lambda: execution_id in controller.launcher.agents)
+    await until(lambda: execution_id in controller.launcher.agents)
     assert await controller.launcher.agents[execution_id].redone.get() is None
     assert (await controller.show(execution_id)).branch == 1
 
@@ -169,7 +163,7 @@ async def test_tree_goes_on_while_the_engine_does_not_remove_its_container(contr
     execution_id, agent = await controller.run()
     controller.launcher.refuse_removal = "docker does not answer"
     call = asyncio.create_task(agent.call("sleep", seconds=600))
-    await _until(lambda: agent.thaws)
+    await until(lambda: agent.thaws)
     assert not (await controller.show(execution_id)).parked
     assert not agent.frozen
     controller.launcher.refuse_removal = ""
@@ -196,7 +190,7 @@ async def test_call_that_was_over_before_the_controller_went_wakes_its_execution
     async with running_controller(tmp_path / "data", launcher=launcher, park_after_s=0.2) as first:
         execution_id, _ = await _waiting(first, "sleep", seconds=1.5)
         first.services.changes.closed = True  # the controller dies between the record and what follows from it
-        await _until(lambda: not first.services.live.get(execution_id).calls)
+        await until(lambda: not first.services.live.get(execution_id).calls)
     async with running_controller(tmp_path / "data", launcher=launcher, park_after_s=0.2):
         assert await (await launcher.agent(execution_id)).redone.get() is None
     await launcher.close()
@@ -222,7 +216,7 @@ async def test_many_sleepers_hold_nothing_and_wake_in_the_order_of_their_times(t
     launcher.on_start = lambda agent: woken.append(agent.settings["execution_id"])
     async with running_controller(tmp_path / "data", launcher=launcher, park_after_s=60) as second:
         assert [await second.status(execution_id) for execution_id in ids[:2]] == ["SLEEPING", "SLEEPING"]
-        await _until(lambda: set(ids) <= set(woken), limit_s=50)
+        await until(lambda: set(ids) <= set(woken), limit_s=50)
         for execution_id in ids:
             assert await launcher.agents[execution_id].redone.get() is None
         late = [abs(woken.index(execution_id) - place) for place, execution_id in enumerate(ids)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller
+from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller, until
 from fake_agent import FakeAgent, Halted
 from flowsnap.v1 import types_pb2
 
@@ -27,12 +27,6 @@ async def _lose(controller: ControllerUnderTest, execution_id: str) -> FakeAgent
     """The container dies; answers the agent of the next one."""
     await controller.launcher.die(execution_id)
     return await controller.launcher.agent(execution_id)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (what is waited for is inside the controller)
-            await asyncio.sleep(0.005)
 
 
 async def test_execution_goes_on_from_its_newest_savepoint_when_its_container_dies(
@@ -274,12 +268,12 @@ async def test_calls_keep_their_results_when_an_execution_woke_from_an_older_sav
         await launcher.gone(agent)
         for savepoint in (await first.list_savepoints(execution_id))[1:]:
             first.services.store.delete(savepoint.id)
-        await _until(lambda: any(found.running for found in launcher.agents.values()))
+        await until(lambda: any(found.running for found in launcher.agents.values()))
         fresh = launcher.agents[execution_id]
         await fresh.redone.get()
     sleeping.cancel()
     async with running_controller(tmp_path / "data", launcher=launcher) as second:
-        await _until(second.services.live.get(execution_id).attached.is_set)
+        await until(second.services.live.get(execution_id).attached.is_set)
         await fresh.call("log", args=["once"], kwargs={})
         said = [line.text for line in await second.log(execution_id) if line.stream == "log"]
         assert said == ["once"]
@@ -301,7 +295,7 @@ async def test_paused_execution_waits_without_a_container_when_it_was_lost(contr
     await agent.call("set_output", items={"n": 1})
     await controller.pause(execution_id)
     await controller.launcher.die(execution_id)
-    await _until(lambda: not controller.services.live.get(execution_id).housed)
+    await until(lambda: not controller.services.live.get(execution_id).housed)
     assert controller.launcher.agents == {}
     assert await controller.status(execution_id) == "PAUSED"
     assert (await controller.create_savepoint(execution_id, "kept")).name == "kept"
@@ -321,7 +315,7 @@ async def test_flow_that_paused_itself_goes_on_once_resumed_when_all_was_lost(tm
     pausing.cancel()
     await launcher.die(execution_id)
     async with running_controller(tmp_path / "data", launcher=launcher) as second:
-        await _until(lambda: not second.services.live.get(execution_id).housed)
+        await until(lambda: not second.services.live.get(execution_id).housed)
         await second.resume(execution_id)
         fresh = await launcher.agent(execution_id)
         assert await fresh.redone.get() is None
@@ -422,7 +416,7 @@ async def test_execution_is_loaded_while_it_waits_to_be_recovered(tmp_path: Path
         agent.memory["kept"] = 1
         await agent.call("create_dump", name="a")
         await controller.launcher.die(execution_id)
-        await _until(lambda: not controller.services.live.get(execution_id).housed)
+        await until(lambda: not controller.services.live.get(execution_id).housed)
         loaded = await controller.load(execution_id, name="a")
         assert (loaded.execution.branch, loaded.before.number) == (2, 1)
         assert controller.launcher.agents[execution_id].memory == {"kept": 1}
@@ -464,7 +458,7 @@ async def test_next_controller_commits_what_an_execution_left_that_had_ended(tmp
     launcher.refuse_removal = ""
     async with running_controller(tmp_path / "data", launcher=launcher) as second:
         await launcher.gone(agent)
-        await _until(lambda: second.services.live.get(execution_id) is None)
+        await until(lambda: second.services.live.get(execution_id) is None)
         saved = await second.list_savepoints(execution_id)
         assert [savepoint.call for savepoint in saved] == ["create_dump", "set_output"]
         assert not second.services.agent_dir(execution_id).exists()

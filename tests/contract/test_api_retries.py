@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
 import pytest
-from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller
+from controller_under_test import ControllerUnderTest, FakeLauncher, running_controller, until
 from fake_agent import FakeAgent, FlowError, Halted
 from flowsnap.v1 import types_pb2
 from grpc import aio
@@ -27,12 +26,6 @@ async def controller(tmp_path: Path) -> AsyncIterator[ControllerUnderTest]:
 
 def _rule(retries: int, savepoint: str = "", backoff_s: float = 0.0) -> types_pb2.RetryRule:
     return types_pb2.RetryRule(retries=retries, savepoint=savepoint, backoff_s=backoff_s)
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 (what is waited for is inside the controller)
-            await asyncio.sleep(0.005)
 
 
 async def _raise(agent: FakeAgent) -> None:
@@ -100,7 +93,7 @@ async def test_retry_is_told_and_can_be_cancelled_while_it_waits(controller: Con
     shown = await controller.show(execution_id)
     assert shown.message == "retry 1 of 3 in 600 s: ValueError: no luck"
     assert shown.HasField("retry_at")
-    await _until(lambda: not controller.launcher.agents)
+    await until(lambda: not controller.launcher.agents)
     with pytest.raises(aio.AioRpcError) as raised:
         await controller.pause(execution_id)
     assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
@@ -166,7 +159,7 @@ async def test_retry_comes_after_an_operator_s_load_that_failed(controller: Cont
     with pytest.raises(aio.AioRpcError, match="CRIU refused"):
         await controller.load(execution_id, id="1")
     controller.launcher.on_start = lambda agent: None
-    await _until(lambda: execution_id in controller.launcher.agents)
+    await until(lambda: execution_id in controller.launcher.agents)
     fresh = controller.launcher.agents[execution_id]
     await fresh.redone.get()
     assert fresh.restored["why"] == "retry"
